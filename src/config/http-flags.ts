@@ -72,6 +72,22 @@ export const HTTP_FLAGS = [
     description: 'Resource identifier of this server, which access tokens must name as their audience.',
   },
   {
+    name: 'preview-host',
+    value: 'NAME',
+    repeatable: false,
+    default: '`localhost`, or `off` with `--public-url`',
+    description:
+      'Exposed ports are reached at random subdomains of this name, on the same port. `off`: only on the loopback interface.',
+  },
+  {
+    name: 'preview-access',
+    value: 'WHO',
+    repeatable: false,
+    default: 'link',
+    description:
+      'Who may visit exposed ports: `link`, everybody who knows the URL, or `owner`, with a token.',
+  },
+  {
     name: 'max-sessions',
     value: 'COUNT',
     repeatable: false,

@@ -7,7 +7,7 @@ import { isLoopback } from '../shared/network/loopback.ts';
 import type { FlagName } from './flags.ts';
 import { baseUrl, parseHttpUrl } from './http-url.ts';
 import { type OAuthSettings, oauthSettings } from './oauth-settings.ts';
-import { ConfigError, count, duration, type Setting } from './setting.ts';
+import { ConfigError, count, duration, oneOf, type Setting } from './setting.ts';
 
 /** Who a bearer token stands for. Only its SHA-256 digest is kept. */
 export interface TokenPrincipal {
@@ -29,6 +29,9 @@ export interface HttpSettings {
   readonly oauth: OAuthSettings | null;
   /** SHA-256 digest of the token for `/metrics`; null: only this machine may read them. */
   readonly metricsDigest: string | null;
+  /** Previews are at subdomains of this name; null: there are none. */
+  readonly previewHost: string | null;
+  readonly previewAccess: (typeof PREVIEW_ACCESS)[number];
   readonly maxSessions: number;
   readonly maxPrincipalSessions: number;
   readonly sessionIdleMs: number;
@@ -48,6 +51,7 @@ export interface HttpSources {
 }
 
 const TOKENS_VARIABLE = 'SANDBOX_MCP_AUTH_TOKENS';
+const PREVIEW_ACCESS = ['link', 'owner'] as const;
 const METRICS_VARIABLE = 'SANDBOX_MCP_METRICS_TOKEN';
 /** It names a folder, too. */
 const PRINCIPAL = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
@@ -68,6 +72,8 @@ export function httpSettings(sources: HttpSources): HttpSettings {
     tokens: serves ? tokens(sources) : [],
     oauth: oauthSettings(given),
     metricsDigest: metricsDigest(sources),
+    previewHost: previewHost(given('preview-host'), publicUrl === undefined),
+    previewAccess: oneOf(value('preview-access'), PREVIEW_ACCESS),
     maxSessions: count(value('max-sessions')),
     maxPrincipalSessions: count(value('max-principal-sessions')),
     sessionIdleMs: duration(value('session-idle')),
@@ -87,6 +93,11 @@ function host(setting: Setting): string {
   const address = setting.value.replace(/^\[(.*)\]$/, '$1').toLowerCase();
   if (isIP(address) !== 0 || address === 'localhost') return address;
   throw new ConfigError(setting, 'is not an address; use one such as 127.0.0.1, ::1 or 0.0.0.0.');
+}
+
+function previewHost(setting: Setting | undefined, isLocal: boolean): string | null {
+  if (setting === undefined) return isLocal ? 'localhost' : null;
+  return setting.value === 'off' ? null : hostName(setting);
 }
 
 function port(setting: Setting): number {

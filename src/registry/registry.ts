@@ -5,6 +5,7 @@ import { type Clock, completesWithin } from '../shared/clock.ts';
 import { SandboxError } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import type { RegistryConfig, RegistryContext } from './context.ts';
+import type { ExposedPort } from './port-types.ts';
 import { StagedDownloads } from './records/download-staging.ts';
 import { RecordStore } from './records/record-store.ts';
 import { sandboxRecords } from './records/sandbox-record.ts';
@@ -45,6 +46,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     snapshots: new RecordStore(snapshotRecords, join(records, 'snapshots'), log),
     stagedDownloads: new StagedDownloads(join(records, 'downloads'), log),
     lock: new KeyedLock(),
+    published: { urlOf: null },
     finishLater: options.finishLater ?? (() => {}),
   });
 }
@@ -85,6 +87,14 @@ class SessionRegistry implements Registry {
       commands: sum(quotas.map(({ commands }) => commands.used)),
       shells: sum(quotas.map(({ shells }) => shells.used)),
     };
+  }
+
+  publishPorts(urlOf: (port: ExposedPort) => string): void {
+    this.#context.published.urlOf = urlOf;
+  }
+
+  forwardedUrl(sandboxId: string, port: number): string | null {
+    return this.#context.engine.ports?.forwardedUrl?.(sandboxId, port) ?? null;
   }
 
   close(reason: SessionEndReason): Promise<void> {

@@ -4,6 +4,7 @@
  * A session is one conversation. It knows which sandboxes it owns and which one is current, and keeps
  * sandboxes alive while their commands run.
  */
+
 import type {
   Command,
   EngineLimits,
@@ -27,10 +28,12 @@ import type {
   Workspaces,
 } from '../engines/engine.ts';
 import type { Logs, LogsRequest } from './log-types.ts';
+import type { ExposedPort } from './port-types.ts';
 import type { ShellHandle, ShellInfo, ShellRequest } from './shell-types.ts';
 import type { Transfer, TransferRequest, TransferWork } from './transfer-types.ts';
 
 export type * from './log-types.ts';
+export type * from './port-types.ts';
 export type * from './shell-types.ts';
 export type * from './transfer-types.ts';
 
@@ -286,6 +289,10 @@ export interface Registry {
   }>;
   /** What exists now: sandboxes of this engine not owned by other servers, and commands and shells of this server. */
   usage(): Promise<{ sandboxes: number; commands: number; shells: number }>;
+  /** From now on, sandboxes show these URLs for the ports that are forwarded to this machine. */
+  publishPorts(urlOf: (port: ExposedPort) => string): void;
+  /** The address on this machine where this process forwards a port; null if it does not. */
+  forwardedUrl(sandboxId: string, port: number): string | null;
   /** Ends every session, then closes the engine. */
   close(reason: SessionEndReason): Promise<void>;
 }

@@ -12,6 +12,8 @@ function registryThat(recover: () => Promise<Recovered>): Registry {
       throw new Error('clean needs no session');
     },
     recover,
+    publishPorts: () => {},
+    forwardedUrl: () => null,
     usage: async () => ({ sandboxes: 0, commands: 0, shells: 0 }),
     close: async () => {},
   };

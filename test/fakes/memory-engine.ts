@@ -67,6 +67,8 @@ export class MemoryEngine implements Engine {
         await this.#enter('open', sandboxId, signal);
         this.#fresh(sandboxId).ports.push({ port, url: `http://127.0.0.1:${port}` });
       },
+      forwardedUrl: (sandboxId, port) =>
+        this.#sandboxes.get(sandboxId)?.ports.find((each) => each.port === port)?.url ?? null,
       listeners: async () => [],
     };
   }

@@ -20,6 +20,11 @@ export interface Ports {
    * @throws `limit_exceeded` for more ports than a sandbox may expose, `conflict` unless it is running
    */
   expose(sandboxId: string, port: number, signal: AbortSignal): Promise<void>;
+  /**
+   * The `http://` address on this machine where this process forwards an exposed port; null if it does not, or
+   * the sandbox has ended. Absent if ports have public URLs of their own.
+   */
+  forwardedUrl?(sandboxId: string, port: number): string | null;
   /** The TCP ports that programs in a running sandbox listen on, exposed or not, by port. */
   listeners(sandboxId: string, signal: AbortSignal): Promise<Listener[]>;
 }

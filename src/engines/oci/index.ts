@@ -87,6 +87,7 @@ function portsOf(context: OciContext): Ports {
       context.expiry.watch(sandboxId, record.expiresAt);
       context.disk.watch(sandboxId, record.diskMb);
     },
+    forwardedUrl: (sandboxId, port) => context.forwards.url(sandboxId, port),
     expose: (sandboxId, port) => exposePort(context, sandboxId, port),
     async listeners(sandboxId, signal) {
       const record = await reconcileRecord(context, sandboxId);

@@ -12,6 +12,7 @@ import type { CreateRequest, SandboxView } from '../types.ts';
 import { admit } from './admission.ts';
 import { resolveRequest } from './resolve-request.ts';
 import { markEnded } from './sandbox-end.ts';
+import { withOwnership } from './sandbox-view.ts';
 
 const FORGET_MS = 30_000;
 
@@ -103,7 +104,7 @@ async function makeLive(
   // removed.
   if (!(signal.reason instanceof SessionEnded)) throwIfCancelled(signal);
   hooks.onLive(record);
-  return { ...sandbox, keep: record.keep };
+  return withOwnership(context, record, sandbox);
 }
 
 function nameIsTaken(name: string, sandboxId: string): SandboxError {

@@ -54,7 +54,21 @@ export async function toSandboxView(
       );
     }
   }
-  return { ...sandbox, keep: record.keep };
+  return withOwnership(context, record, sandbox);
+}
+
+/** Adds what the registry knows. Forwarded ports show the URLs under which clients reach them. */
+export function withOwnership(
+  { engine, published: { urlOf } }: RegistryContext,
+  { principal, sandboxId, keep }: OwnershipRecord,
+  sandbox: Sandbox,
+): SandboxView {
+  if (urlOf === null || engine.ports?.forwardedUrl === undefined) return { ...sandbox, keep };
+  const ports = sandbox.ports.map(({ port, url }) => ({
+    port,
+    url: url === null ? null : urlOf({ principal, sandboxId, port }),
+  }));
+  return { ...sandbox, ports, keep };
 }
 
 /** A view from the ownership record alone, of a sandbox that could not be created or cannot be read. */

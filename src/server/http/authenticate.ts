@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { HttpSettings } from '../../config/config.ts';
-import type { Authentication, Caller } from './caller.ts';
+import type { Authenticate, Authentication, Caller } from './caller.ts';
 import type { OAuth } from './oauth/oauth.ts';
 
 /** The caller if nobody has to authenticate; the same principal as on stdio. */
@@ -10,10 +10,7 @@ const SCHEME = 'bearer ';
 const MAX_TOKEN_CHARACTERS = 8_192;
 
 /** Identifies callers by the operator's tokens and by access tokens. If there are neither, everybody is `local`. */
-export function createAuthenticator(
-  tokens: HttpSettings['tokens'],
-  oauth: OAuth | null,
-): (authorization: string | undefined) => Promise<Authentication> {
+export function createAuthenticator(tokens: HttpSettings['tokens'], oauth: OAuth | null): Authenticate {
   const known = tokens.map(({ principal, digest }) => ({ principal, digest: Buffer.from(digest, 'hex') }));
   const unauthorized = (message: string, code?: string): Authentication => {
     const error = code === undefined ? undefined : { code, description: message };

@@ -8,3 +8,6 @@ export interface Caller {
 }
 
 export type Authentication = { readonly caller: Caller } | { readonly refused: Refusal };
+
+/** Identifies the sender of a request by its `Authorization`. */
+export type Authenticate = (authorization: string | undefined) => Promise<Authentication>;

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { initializeError } from '../create-server.ts';
 import { eraOf, REVISION } from '../front/revision.ts';
 import { parseMessage } from '../parse-message.ts';
-import type { Authentication, Caller } from './caller.ts';
+import type { Authenticate, Caller } from './caller.ts';
 import type { HttpSessions } from './http-sessions.ts';
 import type { RateLimit } from './rate-limit.ts';
 import { type Refusal, refuse, sendJson } from './reply.ts';
@@ -16,7 +16,7 @@ export interface McpEndpointOptions {
   sessions: HttpSessions;
   /** Loaded with the first request of its era. */
   stateless: () => Promise<StatelessRequests>;
-  authenticate: (authorization: string | undefined) => Promise<Authentication>;
+  authenticate: Authenticate;
   /** The refusal of a message that the caller's scopes do not allow. */
   checkScopes: (caller: Caller, message: object) => Refusal | null;
   rateLimit: RateLimit | null;

@@ -13,6 +13,7 @@ import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { isLoopback } from '../../shared/network/loopback.ts';
 import { selectTools } from '../select-tools.ts';
 import { createAuthenticator } from './authenticate.ts';
+import type { Authenticate } from './caller.ts';
 import { allowCrossOrigin } from './cross-origin.ts';
 import { checkHost, type HostRules } from './host-check.ts';
 import { HttpSessions, type HttpSessionsOptions } from './http-sessions.ts';
@@ -23,6 +24,9 @@ import type { IssuerKeysOptions } from './oauth/issuer-keys.ts';
 import type { OAuth } from './oauth/oauth.ts';
 import { scopeCheck } from './oauth/scope-check.ts';
 import { offeredScopes, type Scope } from './oauth/scopes.ts';
+import { PreviewProxy } from './previews/preview-proxy.ts';
+import { Previews } from './previews/previews.ts';
+import { serveUpgrades } from './previews/upgrades.ts';
 import { RateLimit } from './rate-limit.ts';
 import { refuse, sendJson } from './reply.ts';
 import { type SignalSource, shutdownSignals } from './shutdown-signals.ts';
@@ -60,12 +64,13 @@ export interface HttpOptions extends Omit<HttpSessionsOptions, 'clock'> {
 export async function serveHttp(options: HttpOptions): Promise<SessionEndReason> {
   const { config, log, clock = systemClock, registry } = options;
   const { host, port, tokens, rateLimit, allowedHosts, allowedOrigins, publicUrl } = config.http;
-  const server = createHttpServer({
+  const limits = {
     requestTimeout: options.requestMs ?? REQUEST_MS,
     headersTimeout: Math.min(HEADERS_MS, options.requestMs ?? REQUEST_MS),
     keepAliveTimeout: KEEP_ALIVE_MS,
     connectionsCheckingInterval: Math.min(5_000, options.requestMs ?? REQUEST_MS),
-  });
+  };
+  const server = createHttpServer(limits);
   const tools = selectTools(options.tools, config);
   const openOAuth = await loadOAuth(options, offeredScopes(tools, config.engine));
   // No further await: a request before the handler is set would not be answered.
@@ -85,16 +90,19 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     const { StatelessRequests } = await import('./stateless/stateless-requests.ts');
     return new StatelessRequests({ ...options, clock, onOutcome });
   });
+  const authenticate = createAuthenticator(tokens, oauth);
+  const previews = openPreviews(options, publicUrl ?? url, authenticate);
   const endpoint = new McpEndpoint({
     sessions,
     stateless: () => stateless.get(),
-    authenticate: createAuthenticator(tokens, oauth),
+    authenticate,
     checkScopes: scopeCheck(oauth, tools, config.engine),
     rateLimit: rateLimit === null ? null : new RateLimit(rateLimit),
     ...(options.maxMessageBytes !== undefined && { maxMessageBytes: options.maxMessageBytes }),
   });
   const route = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const [path] = (request.url ?? '').split('?');
+    if (previews?.concerns(request)) return previews.handle(request, response);
     if (path === '/healthz') return sendJson(response, 200, { status: 'ok' });
     const refused = checkHost(request.headers, rules);
     if (refused !== null) return refuse(response, refused);
@@ -105,13 +113,15 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     refuse(response, { status: 404, message: 'Not found; the endpoint is /mcp.' });
   };
   metrics.watch(server);
-  server.on('request', (request, response) => {
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
     response.on('error', (error) => log.debug({ err: error }, 'response not sent'));
     route(request, response).catch((error: unknown) => {
       log.error({ err: error }, 'request failed');
       refuse(response, { status: 500, message: 'Internal error.' });
     });
-  });
+  };
+  server.on('request', listener);
+  const connections = previews === null ? null : serveUpgrades(server, previews, listener, limits);
   log.info({ url: `${url}/mcp` }, 'listening');
   if (tokens.length === 0 && oauth === null)
     log.warn('No credentials are configured: every program of this machine may call; others cannot.');
@@ -130,7 +140,21 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   await completesWithin(clock, options.drainMs ?? DRAIN_MS, Promise.race([answered, second]));
   await Promise.all([sessions.close('signal'), stateless.ifUsed((requests) => requests.close('signal'))]);
   server.closeAllConnections();
+  connections?.closeAll();
   return 'signal';
+}
+
+/** Null if there are no previews. */
+function openPreviews(
+  { config, log, registry }: HttpOptions,
+  url: string,
+  authenticate: Authenticate,
+): PreviewProxy | null {
+  const { previewHost: host, previewAccess } = config.http;
+  if (host === null) return null;
+  const previews = new Previews({ registry, host, url });
+  registry.publishPorts((port) => previews.urlOf(port));
+  return new PreviewProxy({ previews, ownerOnly: previewAccess === 'owner', authenticate, log });
 }
 
 async function sendMetrics(

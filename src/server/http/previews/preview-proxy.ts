@@ -1,0 +1,73 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { createProxyServer, type ProxyServer, proxyUpgrade } from 'httpxy';
+import type { Logger } from '../../../shared/log.ts';
+import type { Authenticate } from '../caller.ts';
+import { type Refusal, refuse } from '../reply.ts';
+import type { Previews } from './previews.ts';
+
+export interface PreviewProxyOptions {
+  previews: Previews;
+  /** Only the owner of the sandbox may visit, with a token; else everybody who knows the URL. */
+  ownerOnly: boolean;
+  authenticate: Authenticate;
+  log: Logger;
+}
+
+const NOT_FOUND: Refusal = { status: 404, message: 'There is no such preview, or its sandbox has ended.' };
+
+/** Passes requests and WebSockets for previews on to the programs in the sandboxes. */
+export class PreviewProxy {
+  readonly #options: PreviewProxyOptions;
+  readonly #proxy: ProxyServer;
+
+  constructor(options: PreviewProxyOptions) {
+    this.#options = options;
+    // Event streams may be silent for longer than any timeout.
+    this.#proxy = createProxyServer({ xfwd: true, proxyTimeout: 0 });
+  }
+
+  /** Whether a request is for a preview, by its `Host`. */
+  concerns(request: IncomingMessage): boolean {
+    return this.#options.previews.nameIn(request.headers.host) !== null;
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const admitted = await this.#admit(request);
+    if ('refused' in admitted) return refuse(response, admitted.refused);
+    try {
+      await this.#proxy.web(request, response, { target: admitted.target });
+    } catch (error) {
+      this.#options.log.debug({ err: error }, 'preview failed');
+      refuse(response, { status: 502, message: 'No program answers on this port of the sandbox.' });
+      // Once the answer has begun, only the end of the connection tells the client.
+      if (!response.writableEnded) response.destroy();
+    }
+  }
+
+  async upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+    const admitted = await this.#admit(request);
+    if ('refused' in admitted) {
+      socket.end(`HTTP/1.1 ${admitted.refused.status} Refused\r\nConnection: close\r\n\r\n`);
+      return;
+    }
+    try {
+      await proxyUpgrade(admitted.target, request, socket, head, { xfwd: true });
+    } catch (error) {
+      this.#options.log.debug({ err: error }, 'preview failed');
+      socket.destroy();
+    }
+  }
+
+  async #admit(request: IncomingMessage): Promise<{ target: string } | { refused: Refusal }> {
+    const { previews, ownerOnly, authenticate } = this.#options;
+    const found = previews.find(previews.nameIn(request.headers.host) ?? '');
+    if (!ownerOnly) return found ?? { refused: NOT_FOUND };
+    const authentication = await authenticate(request.headers.authorization);
+    if ('refused' in authentication) return authentication;
+    if (found === null || found.principal !== authentication.caller.principal) return { refused: NOT_FOUND };
+    // The sandbox must not see the token.
+    delete request.headers.authorization;
+    return found;
+  }
+}
