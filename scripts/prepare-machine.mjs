@@ -46,6 +46,8 @@ const TESTED_PROGRAMS = {
   skopeo: 'skopeo',
   umoci: 'umoci',
   'docker-registry': 'docker-registry',
+  nginx: 'nginx-light',
+  caddy: 'caddy',
   ...crossCompiler(),
 };
 

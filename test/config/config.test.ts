@@ -45,9 +45,8 @@ describe('loadConfig', () => {
       transport: 'stdio',
       http: {
         ...{ host: '127.0.0.1', port: 8931, publicUrl: null, allowedHosts: [], allowedOrigins: [] },
-        ...{ tokens: [], oauth: null, metricsDigest: null },
-        ...{ previewHost: 'localhost', previewAccess: 'link', maxSessions: 1_000 },
-        ...{ maxPrincipalSessions: 250, sessionIdleMs: 1_800_000, rateLimit: 6_000 },
+        ...{ tokens: [], oauth: null, metricsDigest: null, previewHost: 'localhost', previewAccess: 'link' },
+        ...{ maxSessions: 1_000, maxPrincipalSessions: 250, sessionIdleMs: 1_800_000, rateLimit: 6_000 },
       },
       egressAllow: [],
       vercel: {
