@@ -1,9 +1,10 @@
 /** The whole job with the client of the newest protocol library, which speaks the revisions of both eras. */
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Client, type ClientOptions } from '@modelcontextprotocol/client';
+import { Client, type ClientOptions, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
@@ -73,5 +74,39 @@ describe('over the standard streams', () => {
     await client.connect(transport, { timeout: CALL_TIMEOUT_MS });
     expect(client.getNegotiatedProtocolVersion()).toBe(revision);
     await doTheJob(client);
+  });
+});
+
+describe('over HTTP', () => {
+  it('does the whole job for clients of all kinds at one server', async () => {
+    const stateDir = await mkdtemp(join(tmpdir(), 's-'));
+    const flags = ['--transport', 'http', '--port', '0', '--state-dir', stateDir, ...PATIENT];
+    const env = { PATH: process.env['PATH'] ?? '', TMPDIR: tmpdir() };
+    const server = spawn(process.execPath, [SERVER, ...flags], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const exited = once(server, 'exit');
+    let logged = '';
+    onTestFinished(async () => {
+      server.kill('SIGTERM');
+      await exited;
+      if (logged.includes('leaving them to recovery')) await waitForCleanUps(stateDir);
+      await rm(stateDir, { recursive: true, force: true });
+    });
+    const url = await new Promise<string>((resolve, reject) => {
+      server.stderr.on('data', (chunk: Buffer) => {
+        logged += chunk.toString('utf8');
+        const found = /"url":"([^"]+)"/.exec(logged)?.[1];
+        if (found !== undefined) resolve(found);
+      });
+      server.once('exit', () => reject(new Error(`the server did not start:\n${logged}`)));
+    });
+    for (const [, mode, revision] of MODES) {
+      const client = clientIn(mode);
+      onTestFinished(() => client.close());
+      const transport = new StreamableHTTPClientTransport(new URL(url));
+      await client.connect(transport, { timeout: CALL_TIMEOUT_MS });
+      expect(client.getNegotiatedProtocolVersion()).toBe(revision);
+      expect(transport.sessionId === undefined).toBe(mode !== 'legacy');
+      await doTheJob(client);
+    }
   });
 });
