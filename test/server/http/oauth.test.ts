@@ -170,6 +170,13 @@ describe('scopes', () => {
     expect(challenge).toContain(`scope="${wanted}"`);
   });
 
+  it.each(['tasks/cancel', 'tasks/update'])('for reading do not suffice for %s', async (method) => {
+    const { issuer, send } = await start();
+    const message = { jsonrpc: '2.0', id: 4, method, params: { taskId: 'cmd_x' } };
+    expect((await send(await issuer.sign({ scope: 'sandbox:read' }), message)).status).toBe(403);
+    expect((await send(await issuer.sign({ scope: 'sandbox:write' }), message)).status).toBe(400);
+  });
+
   it('may be a list named scp', async () => {
     const { issuer, send } = await start();
     expect((await send(await issuer.sign({ scope: undefined, scp: ['sandbox:read'] }))).status).toBe(200);

@@ -8,6 +8,9 @@ export type Scope = (typeof SCOPES)[number];
 /** What every request needs. */
 const BASE_SCOPE: Scope = 'sandbox:read';
 
+/** Methods that change something without calling a tool. */
+const CHANGES = ['tasks/cancel', 'tasks/update'] as const;
+
 /**
  * What the first token should allow: all that this server's tools need. Less would not do, since clients
  * register with the scopes that they are asked for first, and authorization servers hold them to these.
@@ -24,7 +27,9 @@ export function scopesFor(
   engine: Config['engine'],
 ): readonly Scope[] {
   const tool = calledTool(message, tools);
-  return tool === undefined ? [BASE_SCOPE] : scopesOfTool(tool, engine);
+  if (tool !== undefined) return scopesOfTool(tool, engine);
+  const changes = 'method' in message && CHANGES.some((method) => method === message.method);
+  return [changes ? 'sandbox:write' : BASE_SCOPE];
 }
 
 /**
