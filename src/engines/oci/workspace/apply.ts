@@ -51,7 +51,7 @@ export async function applyChanges(
   signal: AbortSignal,
   onStep: OnStep = () => {},
 ): Promise<WorkspaceApplied> {
-  await recoverJournals(layout);
+  await recoverJournals(layout, workspace.record.folder);
   const refused = changes.filter((change) => change.refused !== null);
   const wanted = changes.filter((change) => change.refused === null);
   if (wanted.length === 0) return { applied: [], refused };

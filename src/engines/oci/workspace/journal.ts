@@ -160,14 +160,19 @@ async function removeEmpty(folder: FolderCursor, path: string): Promise<boolean>
   }
 }
 
-/** Finishes or undoes what processes that have died were applying. Returns the folders. */
-export async function recoverJournals(layout: StateLayout): Promise<string[]> {
+/**
+ * Finishes or undoes what processes that have died were applying, and what failed in the middle.
+ *
+ * @param locked the id of the folder whose lock the caller holds, so that nobody is applying to it
+ * @returns the folders
+ */
+export async function recoverJournals(layout: StateLayout, locked: string | null = null): Promise<string[]> {
   const recovered: string[] = [];
   for (const file of await listDirectory(layout.journals)) {
     if (!file.endsWith('.json')) continue;
     const text = await readFile(join(layout.journals, file), 'utf8');
     const journal = journalSchema.parse(JSON.parse(text));
-    if (isProcessAlive(journal.owner)) continue;
+    if (journal.folder !== locked && isProcessAlive(journal.owner)) continue;
     await recoverOne(journal);
     await rm(join(layout.journals, file), { force: true });
     recovered.push(journal.localPath);

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,8 @@ import { isDeepStrictEqual } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { StateLayout } from '../../../../src/engines/oci/state/state-layout.ts';
-import { recoverJournals } from '../../../../src/engines/oci/workspace/journal.ts';
+import { newJournal, recoverJournals, writeJournal } from '../../../../src/engines/oci/workspace/journal.ts';
+import { stampOf } from '../../../../src/engines/oci/workspace/stamp.ts';
 import { mapConcurrent } from '../../../../src/shared/async/map-concurrent.ts';
 import { CHANGES } from './support/changes.ts';
 
@@ -49,6 +50,8 @@ async function makeHome(name: string): Promise<string> {
   }
   return home;
 }
+
+const stampOfFile = async (path: string) => stampOf(await stat(path, { bigint: true }));
 
 /** Every file of the folder with its content. */
 async function contents(home: string): Promise<string[]> {
@@ -96,5 +99,20 @@ describe('an apply that is killed', () => {
     // The commit is one step, about in the middle.
     expect(committed).toBeGreaterThan(20);
     expect(committed).toBeLessThan(STEPS - 20);
+  });
+
+  it('is finished by the next one if it failed after its commit', async () => {
+    const home = await makeHome('failed');
+    const localPath = join(home, 'folder');
+    const layout = new StateLayout(join(home, 'state'));
+    const { dev, ino } = await stat(localPath);
+    const steps = [{ path: 'old/d0', staged: null, expected: await stampOfFile(join(localPath, 'old/d0')) }];
+    const journal = newJournal(localPath, `${dev}:${ino}`, { directories: [], steps });
+    await writeJournal(layout, 'sbx_222222222222-1', { ...journal, committed: true });
+    // Its owner, this process, is alive.
+    expect(await recoverJournals(layout)).toEqual([]);
+    expect(await recoverJournals(layout, `${dev}:${ino}`)).toEqual([localPath]);
+    await expect(stat(join(localPath, 'old/d0'))).rejects.toThrow('ENOENT');
+    expect(await recoverJournals(layout, `${dev}:${ino}`)).toEqual([]);
   });
 });
