@@ -31,13 +31,18 @@ static int fail(const char *what) {
   return EX_SOFTWARE;
 }
 
+static char lower(char letter) { return letter >= 'A' && letter <= 'Z' ? (char)(letter | 0x20) : letter; }
+
 static bool may_be_named(const char *name) {
   size_t length = strlen(name);
+  char first = lower(name[0]), last = lower(name[length - 1]);
   for (const char *begin = rules; begin < rules + rules_length;) {
     size_t begins = strlen(begin);
     const char *end = begin + begins + 1;
     size_t ends = strlen(end);
-    if (begins + ends <= length && strncasecmp(name, begin, begins) == 0 &&
+    /* One letter rules most of them out. */
+    bool may = begins > 0 ? *begin == first : ends == 0 || end[ends - 1] == last;
+    if (may && begins + ends <= length && strncasecmp(name, begin, begins) == 0 &&
         strncasecmp(name + length - ends, end, ends) == 0)
       return true;
     begin = end + ends + 1;
