@@ -10,7 +10,7 @@ import { selfCommand } from './cli/setup/self-command.ts';
 import { openKeyboard } from './cli/verbs/keyboard.ts';
 import { type Config, loadConfig } from './config/config.ts';
 import type { ParsedFlags } from './config/flags.ts';
-import type { Diagnosis, Engine, Images, NetworkPolicy } from './engines/engine.ts';
+import type { Diagnosis, Engine, NetworkPolicy } from './engines/engine.ts';
 import type { Registry } from './registry/types.ts';
 import type { Handover } from './server/front/front.ts';
 import { completesWithin, systemClock } from './shared/clock.ts';
@@ -48,7 +48,7 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
     return createVercelEngine({ stateDir, ...vercel, secrets, readPolicy, log });
   }
   const { createOciEngine } = await import('./engines/oci/index.ts');
-  const { stateDir, ociRuntime, npm, images, diskMb, secrets, timeZone } = config;
+  const { stateDir, ociRuntime, npm, images, diskMb, volumeLimits, secrets, timeZone } = config;
   const egress = {
     allow: config.egressAllow,
     dns: config.egressDns,
@@ -66,6 +66,7 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
     npm,
     images,
     diskMb,
+    volumeLimits,
     log,
   });
 }
@@ -159,15 +160,21 @@ async function recover(registry: Registry, log: Logger, signal: AbortSignal): Pr
   }
 }
 
-async function withImages(config: Config, work: (images: Images) => Promise<number>): Promise<number> {
+/** Opens a group of what the chosen engine can do, for the duration of `work`. */
+async function withGroup<Name extends 'images' | 'volumes'>(
+  config: Config,
+  name: Name,
+  work: (group: NonNullable<Engine[Name]>) => Promise<number>,
+): Promise<number> {
   const engine = await openEngine(
     config,
     await createLog(config.logLevel === 'info' ? 'silent' : config.logLevel),
   );
   try {
-    if (engine.images === undefined)
-      throw new SandboxError('unsupported', `The ${engine.name} engine has no images.`);
-    return await work(engine.images);
+    const group = engine[name];
+    if (group === undefined)
+      throw new SandboxError('unsupported', `The ${engine.name} engine has no ${name}.`);
+    return await work(group);
   } finally {
     await engine.close();
   }
@@ -198,7 +205,8 @@ function dependencies(program: string): Dependencies {
       const log = config.logLevel === 'info' ? cliLog(report) : await createLog(config.logLevel);
       return registryOver(await openEngine(config, log), config, log);
     },
-    withImages,
+    withImages: (config, work) => withGroup(config, 'images', work),
+    withVolumes: (config, work) => withGroup(config, 'volumes', work),
     diagnose,
     keyboard: () => openKeyboard(process.stdin, process.stdout),
     ask: async (question) => {

@@ -1,6 +1,6 @@
 import type { Config } from '../config/config.ts';
 import type { ParsedFlags } from '../config/flags.ts';
-import type { Diagnosis, Images } from '../engines/engine.ts';
+import type { Diagnosis, Images, Volumes } from '../engines/engine.ts';
 import type { Registry } from '../registry/types.ts';
 import type { FileProblem } from './output/cli-log.ts';
 import type { ServerCommand } from './setup/clients.ts';
@@ -20,6 +20,8 @@ export interface Dependencies {
   openRegistry(config: Config, report: (trouble: FileProblem) => void): Promise<Registry>;
   /** Opens the images of the chosen engine for the duration of `work`. */
   withImages(config: Config, work: (images: Images) => Promise<number>): Promise<number>;
+  /** Opens the named volumes of the chosen engine for the duration of `work`. */
+  withVolumes(config: Config, work: (volumes: Volumes) => Promise<number>): Promise<number>;
   /** Every engine, the chosen one first. */
   diagnose(config: Config): Promise<Diagnosis[]>;
   /** Null if the program was not started in a terminal. */

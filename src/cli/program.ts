@@ -23,6 +23,7 @@ import { list } from './verbs/list.ts';
 import { logs } from './verbs/logs.ts';
 import { stop } from './verbs/stop.ts';
 import { showTools } from './verbs/tools.ts';
+import { listVolumes, pruneVolumes, removeVolume } from './verbs/volume.ts';
 import { withRegistry } from './with-registry.ts';
 
 const EXIT_FAILED = 1;
@@ -80,6 +81,8 @@ function buildProgram(
     .description('import or pull images for use as `runtime`; list and remove them')
     .helpCommand(false);
   addImageVerbs(dependencies, terminal, verbsOf(images));
+  const volumes = program.command('volume').description('list and remove named volumes').helpCommand(false);
+  addVolumeVerbs(dependencies, terminal, verbsOf(volumes));
   verb(
     'setup',
     'add this server to the settings of a client, or of every client found',
@@ -204,6 +207,23 @@ function addImageVerbs(dependencies: Dependencies, terminal: Terminal, verb: Add
   verb('remove', 'remove an image that no sandbox or snapshot uses', (config, command) =>
     dependencies.withImages(config, (images) => removeImage(images, command.args[0] ?? '', terminal)),
   ).argument('<name>', 'an image, or the reference it was pulled as');
+}
+
+function addVolumeVerbs(dependencies: Dependencies, terminal: Terminal, verb: AddVerb): void {
+  verb('list', 'list the volumes', (config, command) =>
+    dependencies.withVolumes(config, (volumes) =>
+      listVolumes(volumes, { json: hasOption(command, 'json') }, Date.now(), terminal),
+    ),
+  ).option('--json', 'print the volumes as JSON');
+  verb('remove', 'remove a volume that no sandbox uses, with its files', (config, command) => {
+    const request = { name: command.args[0] ?? '', principal: String(command.getOptionValue('principal')) };
+    return dependencies.withVolumes(config, (volumes) => removeVolume(volumes, request, terminal));
+  })
+    .argument('<name>', 'the name of a volume')
+    .option('--principal <name>', 'whose volume, on a server that authenticates its clients', 'local');
+  verb('prune', 'remove every volume that no sandbox uses', (config) =>
+    dependencies.withVolumes(config, (volumes) => pruneVolumes(volumes, terminal)),
+  );
 }
 
 function addFlags(program: Command, given: Map<FlagName, string[]>): void {

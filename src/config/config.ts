@@ -60,6 +60,8 @@ export interface Config {
   readonly ociRuntime: string;
   /** Maximum disk usage of a sandbox, in MiB; null for no limit. */
   readonly diskMb: number | null;
+  /** Of each named volume, in MiB, and of their number per principal. */
+  readonly volumeLimits: { readonly mb: number | null; readonly count: number };
   /** A call that takes longer is answered, and its work continues. */
   readonly callTimeoutMs: number;
   readonly maxLifetimeMs: number;
@@ -154,6 +156,7 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
     stateDir: resolve(cwd ?? '/', given('state-dir')?.value ?? defaultStateDir(surroundings)),
     ociRuntime: runtime(value('oci-runtime').value, cwd),
     diskMb: megabytes(value('disk-mb')),
+    volumeLimits: { mb: megabytes(value('volume-mb')), count: count(value('max-volumes')) },
     callTimeoutMs: callTimeout(value('call-timeout')),
     maxLifetimeMs: duration(value('max-lifetime')),
     retentionMs: duration(value('retention')),
@@ -164,16 +167,7 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
     egressDns: all('egress-dns').map(nameServer),
     egressEch: oneOf(value('egress-ech'), EGRESS_ECH),
     npm: npmSetting(env, surroundings.homeDir, process.execPath),
-    images: imageSettings(
-      {
-        images: all('images'),
-        runtimeImages: all('runtime-image'),
-        mirrors: all('registry-mirror'),
-        insecure: all('insecure-registry'),
-      },
-      env,
-      surroundings.homeDir,
-    ),
+    images: imageSettings(all, env, surroundings.homeDir),
     extraCaCerts: env['NODE_EXTRA_CA_CERTS'] || null,
     timeZone: env['TZ'] || null,
     secrets: new SecretStore(secretSettings(env)),

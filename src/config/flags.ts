@@ -46,6 +46,21 @@ export const FLAGS = [
       'exceeds it is stopped. Capped at 90 % of the space that is free when the sandbox is created.',
   },
   {
+    name: 'volume-mb',
+    value: 'MIB',
+    repeatable: false,
+    default: '10240',
+    description:
+      'Disk limit for the files of a named volume, in MiB, or `off`. Checked as `--disk-mb` is; a sandbox that can write to a larger one is stopped.',
+  },
+  {
+    name: 'max-volumes',
+    value: 'COUNT',
+    repeatable: false,
+    default: '16',
+    description: 'Maximum number of named volumes per principal.',
+  },
+  {
     name: 'call-timeout',
     value: 'DURATION',
     repeatable: false,

@@ -15,23 +15,22 @@ export interface ImageSettings {
   readonly credentialFiles: readonly string[];
 }
 
-/** The values of the flags, in order. */
-export interface ImageFlags {
-  readonly images: readonly Setting[];
-  readonly runtimeImages: readonly Setting[];
-  readonly mirrors: readonly Setting[];
-  readonly insecure: readonly Setting[];
-}
+type ImageFlag = 'images' | 'runtime-image' | 'registry-mirror' | 'insecure-registry';
 
-/** @param homeDir null if this user has none. @throws ConfigError */
+/**
+ * @param all the values of a flag, in order
+ * @param homeDir null if this user has none
+ * @throws ConfigError
+ */
 export function imageSettings(
-  flags: ImageFlags,
+  all: (flag: ImageFlag) => readonly Setting[],
   env: Readonly<Record<string, string | undefined>>,
   homeDir: string | null,
 ): ImageSettings {
-  const allowed = flags.images.flatMap((setting) => setting.value.split(',').map((text) => text.trim()));
+  const images = all('images');
+  const allowed = images.flatMap((setting) => setting.value.split(',').map((text) => text.trim()));
   const mirrors = new Map<string, string[]>();
-  for (const setting of flags.mirrors) {
+  for (const setting of all('registry-mirror')) {
     const [registry, base] = pair(setting, 'REGISTRY=ADDRESS');
     if (!URL.canParse(base) || !/^https?:\/\//.test(base)) {
       throw new ConfigError(setting, 'is not a mirror; use REGISTRY=ADDRESS with an http or https address.');
@@ -39,10 +38,10 @@ export function imageSettings(
     mirrors.set(registry, [...(mirrors.get(registry) ?? []), base]);
   }
   return {
-    allowed: flags.images.length === 0 ? null : allowed.filter((text) => text !== ''),
-    runtimeImages: new Map(flags.runtimeImages.map((setting) => pair(setting, 'NAME=IMAGE'))),
+    allowed: images.length === 0 ? null : allowed.filter((text) => text !== ''),
+    runtimeImages: new Map(all('runtime-image').map((setting) => pair(setting, 'NAME=IMAGE'))),
     mirrors,
-    insecure: flags.insecure.map(registry),
+    insecure: all('insecure-registry').map(registry),
     credentialFiles: credentialFiles(env, homeDir),
   };
 }

@@ -30,6 +30,7 @@ export function delayCreates(engine: Engine, ready: () => Promise<unknown>): Eng
     ...(engine.shells && { shells: engine.shells }),
     ...(engine.networkPolicies && { networkPolicies: engine.networkPolicies }),
     ...(engine.sources && { sources: engine.sources }),
+    ...(engine.volumes && { volumes: engine.volumes }),
     ...(engine.images && { images: engine.images }),
     ...(engine.regions && { regions: engine.regions }),
     ...(engine.persistence && { persistence: engine.persistence }),

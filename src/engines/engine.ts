@@ -13,6 +13,7 @@ import type { Images } from './contract/images.ts';
 import type { NetworkPolicies } from './contract/network.ts';
 import type { Ports } from './contract/ports.ts';
 import type { Shells } from './contract/shells.ts';
+import type { VolumeMount, Volumes } from './contract/volumes.ts';
 import type { WorkspaceRequest, Workspaces } from './contract/workspaces.ts';
 
 export type { EngineName } from '../shared/engine-names.ts';
@@ -24,6 +25,7 @@ export type * from './contract/images.ts';
 export type * from './contract/network.ts';
 export type * from './contract/ports.ts';
 export type * from './contract/shells.ts';
+export type * from './contract/volumes.ts';
 export type * from './contract/workspaces.ts';
 
 export type SandboxStatus =
@@ -91,6 +93,8 @@ export interface CreateSandbox {
   source: SandboxSource | null;
   /** `Workspaces` alone. */
   workspace?: WorkspaceRequest;
+  /** `Volumes` alone. */
+  volumeMounts?: VolumeMount[];
   interactive: boolean;
   /** `Regions` alone: the preferred region first, then those to fail over to. */
   regions?: string[];
@@ -281,6 +285,7 @@ export interface Engine {
   readonly networkPolicies?: NetworkPolicies;
   readonly sources?: Sources;
   readonly images?: Images;
+  readonly volumes?: Volumes;
   readonly regions?: Regions;
   readonly persistence?: Persistence;
   readonly workspaces?: Workspaces;

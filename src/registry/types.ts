@@ -24,6 +24,7 @@ import type {
   SandboxSource,
   Shell,
   Snapshot,
+  VolumeMount,
   WorkspaceRequest,
   Workspaces,
 } from '../engines/engine.ts';
@@ -49,11 +50,20 @@ export interface CreateRequest {
   networkPolicy: NetworkPolicy | null;
   source: SandboxSource | null;
   workspace?: WorkspaceRequest;
+  volumes?: Omit<VolumeMount, 'owner'>[];
   interactive: boolean;
   keep: boolean;
   name?: string;
   regions?: string[];
   keepSnapshots?: number;
+}
+
+export interface SnapshotRequest {
+  /** Null means 30 days, 0 never; otherwise at least 86,400,000. */
+  expirationMs: number | null;
+  keepRunning: boolean;
+  /** What later sandboxes may give as their `runtime`: the newest snapshot of that name. */
+  name?: string | undefined;
 }
 
 /** How a caller waits for a sandbox that is being created. */
@@ -146,9 +156,9 @@ export interface SandboxHandle {
    * Snapshots the file system and stops the sandbox. Once started, it completes and is recorded even if the
    * signal fires. With `keepRunning`, copies the files of the sandbox instead, which goes on.
    *
-   * @throws `unsupported` for `keepRunning` on an engine without it
+   * @throws `unsupported` for `keepRunning` on an engine without it, `conflict` for the name of a runtime
    */
-  snapshot(expirationMs: number | null, signal: AbortSignal, keepRunning?: boolean): Promise<Snapshot>;
+  snapshot(request: SnapshotRequest, signal: AbortSignal): Promise<Snapshot>;
   /**
    * Replaces the network policy, after the same checks as a create, and records it as the requested one.
    *

@@ -80,8 +80,11 @@ function isNoise(key: string, value: Json): boolean {
   );
 }
 
-/** What is not given is off, empty or nothing, or the first of several values. */
+/** What is not given is off, empty or nothing, or the first of several values; or a description tells it. */
 function isImplied(key: string, value: Json, node: Record<string, Json>): boolean {
+  // The description that lists the fields tells which are needed.
+  if (key === 'required' && isObject(node['properties'] ?? null))
+    return Object.keys(shown(Object(node['properties']))).length === 0;
   if (key !== 'default') return false;
   if (value === false || value === 0 || (Array.isArray(value) && value.length === 0)) return true;
   const values = node['enum'];

@@ -38,7 +38,7 @@ describe('the command line', () => {
     [
       ['frobnicate'],
       {},
-      '"frobnicate" is not a subcommand; valid ones are doctor, list, logs, stop, attach, image, setup, clean, tools.',
+      '"frobnicate" is not a subcommand; valid ones are doctor, list, logs, stop, attach, image, volume, setup, clean, tools.',
     ],
     [['--frobnicate'], {}, "unknown option '--frobnicate'"],
     [['--engin', 'oci'], {}, 'Did you mean --engine?'],

@@ -67,6 +67,7 @@ describe('loadConfig', () => {
       stateDir: join(folder, 'home/.local/state/sandbox-mcp'),
       ociRuntime: 'auto',
       diskMb: 10_240,
+      volumeLimits: { mb: 10_240, count: 16 },
       callTimeoutMs: 55_000,
       maxLifetimeMs: 86_400_000,
       retentionMs: 86_400_000,

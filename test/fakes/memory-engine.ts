@@ -116,7 +116,7 @@ export class MemoryEngine implements Engine {
       ports: request.ports.map((port) => ({ port, url: null })),
       networkPolicy,
       interactivePort: null,
-      sourceSnapshotId: null,
+      sourceSnapshotId: request.source?.type === 'snapshot' ? request.source.snapshotId : null,
       sourcePath: null,
       stopCause: null,
       statusReason: null,

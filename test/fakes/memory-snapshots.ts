@@ -23,7 +23,7 @@ export class MemorySnapshots implements Snapshots {
       status: 'created',
       sizeBytes: 1,
       createdAt,
-      expiresAt: expirationMs === null ? null : createdAt + expirationMs,
+      expiresAt: expirationMs === null || expirationMs === 0 ? null : createdAt + expirationMs,
     };
     this.#snapshots.set(snapshot.snapshotId, snapshot);
     return snapshot;

@@ -18,7 +18,10 @@ function open(config: Parameters<typeof openWorld>[0] = {}) {
 
 async function take(session: Session) {
   await session.create(plainRequest, neverAborted);
-  return (await session.sandbox(undefined)).snapshot(null, neverAborted);
+  return (await session.sandbox(undefined)).snapshot(
+    { expirationMs: null, keepRunning: false },
+    neverAborted,
+  );
 }
 
 describe('a snapshot', () => {
@@ -39,7 +42,7 @@ describe('a snapshot', () => {
     const session = open().registry.openSession('ann');
     await session.create(plainRequest, neverAborted);
     const sandbox = await session.sandbox(undefined);
-    const error = await rejection(sandbox.snapshot(null, neverAborted, true));
+    const error = await rejection(sandbox.snapshot({ expirationMs: null, keepRunning: true }, neverAborted));
     expect(error.code).toBe('unsupported');
     expect(error.hint).toContain('without keep_running');
     expect(await sandbox.view(neverAborted)).toMatchObject({ status: 'running' });
@@ -106,7 +109,10 @@ describe('a snapshot', () => {
     await session.snapshots.delete(snapshotId, neverAborted);
     expect(records()).toEqual([]);
     await session.create(plainRequest, neverAborted);
-    const expiring = await (await session.sandbox(undefined)).snapshot(86_400_000, neverAborted);
+    const expiring = await (await session.sandbox(undefined)).snapshot(
+      { expirationMs: 86_400_000, keepRunning: false },
+      neverAborted,
+    );
     clock.advance(86_400_000);
     expect((await rejection(session.snapshots.get(expiring.snapshotId, neverAborted))).code).toBe(
       'not_found',
@@ -135,11 +141,51 @@ describe('a snapshot', () => {
     expect(second.items.map(({ snapshotId }) => snapshotId)).toEqual(own.slice(2));
   });
 
+  it('is a runtime by its name, the newest of that name, for its principal alone', async () => {
+    const { registry, clock, engine } = open();
+    engine.sources = { types: ['tarball', 'snapshot'] };
+    const [ann, bob] = [registry.openSession('ann'), registry.openSession('bob')];
+    const named = async (session: Session) => {
+      await session.create(plainRequest, neverAborted);
+      const request = { expirationMs: 0, keepRunning: false, name: 'tools' };
+      clock.advance(1_000);
+      return (await session.sandbox(undefined)).snapshot(request, neverAborted);
+    };
+    const request = { ...plainRequest, runtime: 'tools' };
+    const first = await named(ann);
+    expect(await ann.create(request, neverAborted)).toMatchObject({ sourceSnapshotId: first.snapshotId });
+    const second = await named(ann);
+    expect(await ann.create(request, neverAborted)).toMatchObject({ sourceSnapshotId: second.snapshotId });
+    expect((await ann.info(neverAborted)).runtimes.installed).toEqual(['tools', 'host']);
+    expect((await bob.info(neverAborted)).runtimes.installed).toEqual(['host']);
+    expect(await bob.create(request, neverAborted)).toMatchObject({
+      runtime: 'tools',
+      sourceSnapshotId: null,
+    });
+
+    const source = { type: 'tarball' as const, url: 'https://files.example/a.tgz' };
+    const error = await rejection(ann.create({ ...request, source }, neverAborted));
+    expect(error).toMatchObject({ code: 'invalid_argument', details: { snapshot_id: second.snapshotId } });
+    await ann.snapshots.delete(second.snapshotId, neverAborted);
+    expect(await ann.create(request, neverAborted)).toMatchObject({ sourceSnapshotId: first.snapshotId });
+  });
+
+  it('cannot take the name of a runtime', async () => {
+    const session = open().registry.openSession('ann');
+    await session.create(plainRequest, neverAborted);
+    const sandbox = await session.sandbox(undefined);
+    const request = { expirationMs: 0, keepRunning: false, name: 'host' };
+    expect((await rejection(sandbox.snapshot(request, neverAborted))).code).toBe('conflict');
+    expect(await sandbox.view(neverAborted)).toMatchObject({ status: 'running' });
+  });
+
   it('is rejected when the engine does not support snapshots', async () => {
     const session = openWorld().registry.openSession('ann');
     await session.create(plainRequest, neverAborted);
     const sandbox = await session.sandbox(undefined);
-    expect((await rejection(sandbox.snapshot(null, neverAborted))).code).toBe('unsupported');
+    expect(
+      (await rejection(sandbox.snapshot({ expirationMs: null, keepRunning: false }, neverAborted))).code,
+    ).toBe('unsupported');
     expect((await rejection(session.snapshots.list(everything, neverAborted))).code).toBe('unsupported');
   });
 });

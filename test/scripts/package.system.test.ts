@@ -132,10 +132,14 @@ describe('npx sandbox-mcp', needs('root, to become another user', canBecomeOrdin
       return CallToolResultSchema.parse(await client.callTool(request, undefined, options));
     };
     try {
-      expect(await call('sandbox_create', {})).toMatchObject({ structuredContent: { status: 'running' } });
-      await call('sandbox_write_files', { files: [{ path: 'app.js', content: 'console.log(6 * 7)' }] });
-      const answer = await call('sandbox_run_command', { cmd: 'node', args: ['app.js'] });
+      const volumes = [{ name: 'work', path: '/data' }];
+      const made = await call('sandbox_create', { volumes });
+      expect(made).toMatchObject({ structuredContent: { status: 'running' } });
+      await call('sandbox_write_files', { files: [{ path: '/data/app.js', content: 'console.log(6 * 7)' }] });
+      const answer = await call('sandbox_run_command', { cmd: 'node', args: ['/data/app.js'] });
       expect(answer.structuredContent).toMatchObject({ exit_code: 0, stdout: '42\n' });
+      // At the session's end its files might be removed after the process has exited.
+      await call('sandbox_stop', { blocking: true });
     } finally {
       child.stdin.end();
       await closed;

@@ -4,6 +4,7 @@ import { SandboxError } from '../../src/shared/errors.ts';
 import { type NetworkPolicyArgument, toNetworkPolicy } from '../common/network-policy.ts';
 import { execTooBig, fitsExec } from '../common/schemas.ts';
 import { type source, toSource } from './sandbox-source.ts';
+import { toVolumes, type volumes } from './sandbox-volumes.ts';
 
 interface CreateArguments {
   source?: z.output<typeof source> | undefined;
@@ -18,6 +19,7 @@ interface CreateArguments {
   name?: string | undefined;
   regions?: string[] | undefined;
   keep_snapshots?: number | undefined;
+  volumes?: z.output<typeof volumes> | undefined;
 }
 
 /**
@@ -37,6 +39,7 @@ export function toCreateRequest(args: CreateArguments): CreateRequest {
     vcpus: args.resources?.vcpus ?? null,
     env: args.env ?? {},
     networkPolicy: args.network_policy === undefined ? null : toNetworkPolicy(args.network_policy),
+    ...(args.volumes !== undefined && { volumes: toVolumes(args.volumes) }),
     interactive: args.interactive ?? false,
     keep: args.keep ?? false,
     ...(args.name !== undefined && { name: args.name }),

@@ -22,6 +22,7 @@ import { sandboxAnswer, sandboxOutput } from './sandbox-result.ts';
 import { source } from './sandbox-source.ts';
 import { STATUSES, waitForStatus } from './sandbox-status.ts';
 import { stopSandbox } from './sandbox-stop.ts';
+import { volumes } from './sandbox-volumes.ts';
 import { takeSnapshot } from './snapshot.ts';
 import { toWorkspace, workspace } from './workspace.ts';
 
@@ -46,6 +47,7 @@ const create = defineTool({
     resources: z.strictObject({ vcpus: z.int().min(1).optional() }).optional(),
     env: env.optional().describe('set for every command'),
     network_policy: briefNetworkPolicy.optional(),
+    volumes: volumes.optional().describe('{name, path, read_only?}: kept'),
     interactive: z.boolean().optional(),
     keep: z.boolean().optional().describe('survives the session'),
     name: z

@@ -51,6 +51,11 @@ const take = defineTool({
       .optional()
       .describe('0: never expires; else at least 86400000; default 30 days'),
     keep_running: z.boolean().optional(),
+    name: z
+      .string()
+      .refine((value) => /^[a-z0-9][a-z0-9._-]{0,63}$/.test(value), 'up to 64 of a-z, 0-9, ., _ and -')
+      .optional()
+      .describe('usable as runtime'),
     sandbox_id: sandboxId,
   }),
   output: z.object({
@@ -64,12 +69,14 @@ const take = defineTool({
   async handle(args, { session, signal, softTimeoutMs, continueAsTask }) {
     const handle = await session.sandbox(args.sandbox_id);
     const id = handle.sandboxId;
-    const keepRunning = args.keep_running ?? false;
+    const { name, keep_running: keepRunning = false } = args;
+    // Whoever names a runtime expects to find it.
+    const expirationMs = args.expiration_ms ?? (name === undefined ? null : 0);
     // Once started it continues, so that neither a cancelled call nor one answered early leaves half a
     // snapshot.
     throwIfCancelled(signal);
     const uncancelled = new AbortController().signal;
-    const taking = handle.snapshot(args.expiration_ms ?? null, uncancelled, keepRunning);
+    const taking = handle.snapshot({ expirationMs, keepRunning, name }, uncancelled);
     let taken = await withTimeout(softTimeoutMs, signal, (limited) => raceAbort(taking, limited));
     if (taken === null && continueAsTask !== null) {
       continueAsTask(null);
@@ -77,7 +84,11 @@ const take = defineTool({
     }
     if (taken !== null) {
       const state = keepRunning ? 'running' : 'stopped';
-      const next = `Sandbox ${id} is ${state}. sandbox_create source={"type":"snapshot","snapshot_id":"${taken.snapshotId}"} restores it.`;
+      const restoring =
+        name === undefined
+          ? `sandbox_create source={"type":"snapshot","snapshot_id":"${taken.snapshotId}"}`
+          : `sandbox_create runtime=${name}`;
+      const next = `Sandbox ${id} is ${state}. ${restoring} restores it.`;
       return { structured: { ...snapshotAnswer(taken), sandbox_status: state, next } };
     }
     const { status } = await handle.view(signal);

@@ -6,9 +6,9 @@ import { resolve } from 'node:path';
 import { ConfigError } from '../../config/setting.ts';
 import type { Image, Images } from '../../engines/engine.ts';
 import { formatDuration } from '../../shared/duration.ts';
-import { SandboxError } from '../../shared/errors.ts';
 import { alignColumns } from '../output/table.ts';
 import type { Terminal } from '../output/terminal.ts';
+import { formatBytes, untilInterrupted, withEngineHints } from './group-verb.ts';
 import { openProgressDisplay } from './pull-progress.ts';
 
 const MEGABYTE = 1_024 ** 2;
@@ -123,30 +123,4 @@ function row(image: Image, now: number): string[] {
     image.arch,
     image.usedBy.join(',') || '-',
   ];
-}
-
-function formatBytes(bytes: number): string {
-  return `${(bytes / MEGABYTE).toFixed(1)} MB`;
-}
-
-/** Ctrl-C undoes what has been done so far; a second one exits at once. */
-async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const interrupted = new AbortController();
-  const interrupt = () => interrupted.abort();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, interrupt);
-  try {
-    return await work(interrupted.signal);
-  } finally {
-    for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, interrupt);
-  }
-}
-
-/** The person can fix the errors of these verbs, following the error's own hint. */
-async function withEngineHints(work: () => Promise<number>): Promise<number> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof SandboxError) || error instanceof ConfigError) throw error;
-    throw new SandboxError('unavailable', error.message, { hint: error.hint, cause: error });
-  }
 }

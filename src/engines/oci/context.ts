@@ -11,6 +11,14 @@ import type { OwnerConnections } from './sandbox/owner-connections.ts';
 import type { SourceLimits } from './source/source-limits.ts';
 import type { DiskWatch } from './storage/disk-watch.ts';
 
+/** The operator's limits on volumes. */
+export interface VolumeLimits {
+  /** Of each, in MiB; null: no limit. */
+  mb: number | null;
+  /** Of each owner. */
+  count: number;
+}
+
 /** What the rooms of this engine share. */
 export interface OciContext {
   readonly log: Logger;
@@ -36,5 +44,6 @@ export interface OciContext {
   readonly disk: DiskWatch;
   /** Disk limit of each sandbox, in MiB; null: no limit. */
   readonly diskMb: number | null;
+  readonly volumeLimits: VolumeLimits;
   readonly sourceLimits: SourceLimits;
 }

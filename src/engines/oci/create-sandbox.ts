@@ -19,7 +19,10 @@ import { concurrentEnd, endedDuringCreate, populatedRecord, runningRecord } from
 import { checkSource, fetchedSource } from './source/populate.ts';
 import { DEFAULT_SHELL, type SandboxRecord, writeRecord } from './state/sandbox-record.ts';
 import type { SnapshotRecord } from './state/snapshot-record.ts';
+import { findBase } from './storage/base-layers.ts';
 import { claimWithLayers, sourceSnapshot } from './storage/snapshot-restore.ts';
+import { checkMountPath } from './storage/volume-mounts.ts';
+import { claimVolumes, mountedVolumes } from './volumes/claim-volumes.ts';
 import { openWorkspaceFolder, workspaceRecord } from './workspace/folder.ts';
 
 function checkRequest(context: OciContext, request: CreateSandbox): void {
@@ -104,7 +107,14 @@ async function makeSandbox(
   signal: AbortSignal,
   report?: (line: string) => void,
 ): Promise<Sandbox> {
-  const paths = await claimWithLayers(host, record);
+  const volumes = request.volumeMounts ?? [];
+  if (volumes.length > 0) {
+    const base = await findBase(host, record);
+    for (const volume of volumes) checkMountPath(base, volume);
+  }
+  const paths = await claimVolumes(host, volumes, context.volumeLimits.count, () =>
+    claimWithLayers(host, record),
+  );
   try {
     const booted = await boot(host, runtime, paths, record, signal, folder);
     context.owners.add(record.sandboxId, booted.owner);
@@ -115,7 +125,7 @@ async function makeSandbox(
     const running = source === null ? runningRecord(alive) : alive;
     await writeRecord(paths, running);
     if (booted.egress) await context.gateways.open(host, record.sandboxId, paths, record.networkPolicy);
-    context.disk.watch(record.sandboxId, record.diskMb);
+    context.disk.watch(record.sandboxId, record.diskMb, record.volumes.length > 0);
     context.expiry.watch(record.sandboxId, expiresAt);
     const filled =
       source === null ? running : await populatedRecord(context, running, source, signal, report ?? null);
@@ -155,6 +165,7 @@ function settingsOf(
       baseLayers: { layers: snapshot.layers, owners: snapshot.owners },
     }),
     networkPolicy: request.networkPolicy,
+    volumes: mountedVolumes(request.volumeMounts ?? []),
   };
 }
 

@@ -24,6 +24,7 @@ import { viewOf } from './sandbox/sandbox-view.ts';
 import { updateNetworkPolicy } from './sandbox/update-network-policy.ts';
 import { OciSnapshots } from './snapshots/snapshots.ts';
 import { isUnreadable } from './state/sandbox-record.ts';
+import { OciVolumes } from './volumes/volumes.ts';
 import { OciWorkspaces } from './workspace/workspaces.ts';
 
 /** Creates the engine; nothing is touched or probed before its first call. */
@@ -42,6 +43,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     snapshots,
     images: new OciImages(context),
     workspaces: new OciWorkspaces(() => context.host()),
+    volumes: new OciVolumes(context),
     sources: { types: ['git', 'tarball', 'snapshot'] },
     ports: portsOf(context),
     ownership: ownershipOf(context),
@@ -85,7 +87,7 @@ function portsOf(context: OciContext): Ports {
         await context.gateways.open(host, sandboxId, paths, record.networkPolicy);
       await context.forwards.open(paths.agentSocket, record);
       context.expiry.watch(sandboxId, record.expiresAt);
-      context.disk.watch(sandboxId, record.diskMb);
+      context.disk.watch(sandboxId, record.diskMb, record.volumes.length > 0);
     },
     forwardedUrl: (sandboxId, port) => context.forwards.url(sandboxId, port),
     expose: (sandboxId, port) => exposePort(context, sandboxId, port),

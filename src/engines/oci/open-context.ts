@@ -6,7 +6,7 @@ import type { Logger } from '../../shared/log.ts';
 import { SecretStore } from '../../shared/secrets.ts';
 import type { OciRuntime } from './container/oci-runtime.ts';
 import { chooseRuntime } from './container/runtime-probe.ts';
-import type { OciContext } from './context.ts';
+import type { OciContext, VolumeLimits } from './context.ts';
 import type { OciShells } from './exec/shells.ts';
 import { type AlterBundle, type Host, prepareHost } from './host/host.ts';
 import { ImagePolicy, NO_IMAGE_SETTINGS } from './images/image-policy.ts';
@@ -35,6 +35,8 @@ export interface OciEngineOptions {
   egress?: EgressOptions;
   /** Disk limit of each sandbox, in MiB; null or omitted: no limit. */
   diskMb?: number | null;
+  /** Default: 16 of any size. */
+  volumeLimits?: VolumeLimits;
   /** Where Node releases are downloaded from. Default: npm's own configuration. */
   npm?: NpmSetting;
   /**
@@ -102,6 +104,7 @@ export function openContext(options: OciEngineOptions, shells: () => OciShells):
       log,
     ),
     diskMb: options.diskMb ?? null,
+    volumeLimits: options.volumeLimits ?? { mb: null, count: 16 },
     sourceLimits: { ...DEFAULT_SOURCE_LIMITS, ...options.sourceLimits },
     hasState: () => hasState(options.stateDir),
     host,

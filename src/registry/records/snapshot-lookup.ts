@@ -20,6 +20,7 @@ export async function ownSnapshot(
   context: RegistryContext,
   { snapshotId, sourceSandboxId, createdAt }: Snapshot,
   principal: string,
+  name?: string,
 ): Promise<SnapshotOwnership> {
   const record: SnapshotOwnership = {
     version: RECORD_VERSION,
@@ -28,6 +29,7 @@ export async function ownSnapshot(
     principal,
     sourceSandboxId,
     createdAt,
+    ...(name !== undefined && { name }),
   };
   await context.snapshots.write(record);
   return record;

@@ -15,6 +15,8 @@ const schema = z.strictObject({
   sourceSandboxId: z.string().refine(isSandboxId),
   /** Epoch ms, as reported by the engine. */
   createdAt: z.number().int(),
+  /** What `runtime` may call it. */
+  name: z.string().optional(),
 });
 
 export type SnapshotOwnership = z.infer<typeof schema>;

@@ -3,6 +3,7 @@ import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { namedSandboxId, newSandboxId } from '../../shared/ids.ts';
 import { SessionEnded } from '../../shared/session-ended.ts';
 import type { RegistryContext } from '../context.ts';
+import { findNamedSnapshot } from '../records/named-snapshots.ts';
 import { ownerOf } from '../records/owner.ts';
 import { RECORD_VERSION } from '../records/record-format.ts';
 import { requestedConfig } from '../records/requested-config.ts';
@@ -40,11 +41,12 @@ export interface CreateHooks {
 export async function createSandbox(
   context: RegistryContext,
   session: { sessionId: string; principal: string },
-  request: CreateRequest,
+  given: CreateRequest,
   signal: AbortSignal,
   hooks: CreateHooks,
 ): Promise<SandboxView> {
   const { engine, config, clock, store } = context;
+  const request = await resolveNamedSnapshot(context, session.principal, given);
   await requireOwnedSource(context, session.principal, request.source, signal);
   const limits = await engine.limits(signal);
   // Decided here and not at the session's end, which a crash may leave out.
@@ -52,6 +54,7 @@ export async function createSandbox(
   const id = request.name === undefined ? newSandboxId() : namedSandboxId(session.principal, request.name);
   // The request's own `keep`: a named sandbox needs somebody who looks after it.
   const plan = { ...resolveRequest(id, request, engine, limits, config.maxLifetimeMs), keep };
+  const volumeMounts = request.volumes?.map((volume) => ({ ...volume, owner: session.principal }));
   if (request.name !== undefined && (await store.read(id)) !== null) throw nameIsTaken(request.name, id);
   const intent: OwnershipRecord = {
     version: RECORD_VERSION,
@@ -70,7 +73,7 @@ export async function createSandbox(
   await admit(context, intent, signal);
   hooks.onRecorded(intent);
   try {
-    return await makeLive(context, plan, intent, signal, hooks);
+    return await makeLive(context, { ...plan, ...(volumeMounts && { volumeMounts }) }, intent, signal, hooks);
   } catch (error) {
     if (isNameTaken(error)) {
       // The sandbox with that id is a different one and must not be removed.
@@ -82,6 +85,27 @@ export async function createSandbox(
     else if (!(await wasStopped(context, intent))) await undo(context, intent, reasonOf(error));
     throw kept ? withId(error, plan.sandboxId) : error;
   }
+}
+
+/**
+ * The request with a snapshot as its source if `runtime` is the name of one.
+ *
+ * @throws `invalid_argument` if it has another source too
+ */
+async function resolveNamedSnapshot(
+  context: RegistryContext,
+  principal: string,
+  request: CreateRequest,
+): Promise<CreateRequest> {
+  const { runtime, source } = request;
+  if (runtime === null || context.engine.snapshots === undefined) return request;
+  const snapshotId = await findNamedSnapshot(context, principal, runtime);
+  if (snapshotId === null) return request;
+  if (source === null) return { ...request, runtime: null, source: { type: 'snapshot', snapshotId } };
+  throw new SandboxError('invalid_argument', `Runtime "${runtime}" is a snapshot, which takes no source.`, {
+    hint: 'Call sandbox_create without source, then add the files with a command.',
+    details: { runtime, snapshot_id: snapshotId },
+  });
 }
 
 async function makeLive(

@@ -86,6 +86,7 @@ function requireCapabilities(request: CreateRequest, engine: Engine): void {
       details: { engine: engine.name, argument: 'workspace' },
     });
   }
+  requireVolumes(request, engine);
   if (request.source !== null) requireSourceType(request.source.type, engine);
   if (request.ports.length > 0 && engine.ports === undefined) {
     throw new SandboxError('unsupported', `The ${engine.name} engine cannot expose ports.`, {
@@ -139,6 +140,14 @@ function needs(given: string, other: string, argument: string): SandboxError {
   return new SandboxError('invalid_argument', `${given} needs ${other}: only a named sandbox is resumed.`, {
     hint: `Call sandbox_create with ${other} too, or without it.`,
     details: { argument },
+  });
+}
+
+function requireVolumes({ volumes = [] }: CreateRequest, engine: Engine): void {
+  if (volumes.length === 0 || engine.volumes !== undefined) return;
+  throw new SandboxError('unsupported', `The ${engine.name} engine has no named volumes.`, {
+    hint: 'Call sandbox_create without volumes; sandbox_snapshot keeps the files, and sandbox_create restores them.',
+    details: { engine: engine.name, argument: 'volumes' },
   });
 }
 

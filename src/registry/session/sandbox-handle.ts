@@ -26,6 +26,7 @@ import type {
   SeenCommand,
   ShellHandle,
   ShellRequest,
+  SnapshotRequest,
   Transfer,
   TransferRequest,
   TransferWork,
@@ -116,7 +117,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
     }
   }
 
-  snapshot(expirationMs: number | null, signal: AbortSignal, keepRunning = false): Promise<Snapshot> {
+  snapshot(request: SnapshotRequest, signal: AbortSignal): Promise<Snapshot> {
     return this.#scope.run(signal, (either) =>
       takeSnapshot(
         this.#context,
@@ -126,7 +127,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
           // A snapshot must not contain half of an upload.
           quieten: () => this.#transfers.end(this.sandboxId, 'snapshot'),
         },
-        { expirationMs, keepRunning },
+        request,
         either,
       ),
     );

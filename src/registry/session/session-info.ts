@@ -3,6 +3,7 @@ import { mapConcurrent } from '../../shared/async/map-concurrent.ts';
 import { withTimeout } from '../../shared/async/with-timeout.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
+import { snapshotNames } from '../records/named-snapshots.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { hasEnded } from '../sandboxes/sandbox-end.ts';
 import { viewIfKnown } from '../sandboxes/sandbox-list.ts';
@@ -14,6 +15,7 @@ const LISTENERS_MS = 1_000;
 /** What a session reports about itself. */
 export interface SessionState {
   sessionId: string;
+  principal: string;
   currentSandboxId: string | null;
   owned: OwnershipRecord[];
   attached: OwnershipRecord[];
@@ -46,6 +48,10 @@ export async function describeSession(
     return { ...view, ownership, network, listening };
   });
   const commands = await mapConcurrent(state.commandIds, 8, (id) => commandIfKnown(engine, id, signal));
+  const [runtimes, names] = await Promise.all([
+    engine.runtimes(signal),
+    snapshotNames(context, state.principal),
+  ]);
   return {
     sessionId: state.sessionId,
     engine: engine.name,
@@ -59,7 +65,7 @@ export async function describeSession(
     shells: state.shells,
     limits: state.limits,
     engineLimits: await engine.limits(signal),
-    runtimes: await engine.runtimes(signal),
+    runtimes: { ...runtimes, installed: [...names, ...runtimes.installed] },
     capabilities: capabilitiesOf(engine),
   };
 }

@@ -141,6 +141,7 @@ export class RegistrySession implements Session {
       this.#context,
       {
         sessionId: this.sessionId,
+        principal: this.principal,
         currentSandboxId: this.#current,
         owned: [...this.#owned.values()],
         attached: [...this.#attached.values()],

@@ -1,9 +1,11 @@
 import type { Sandbox, Snapshot, Snapshots } from '../../engines/engine.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
+import { requireFreeName } from '../records/named-snapshots.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { ownSnapshot, requireSnapshots } from '../records/snapshot-lookup.ts';
 import { hasEnded, markEnded } from '../sandboxes/sandbox-end.ts';
+import type { SnapshotRequest } from '../types.ts';
 
 /**
  * Takes a snapshot of a sandbox; its owner is the principal that owns the sandbox. `look` returns the
@@ -15,7 +17,7 @@ export async function takeSnapshot(
   context: RegistryContext,
   { sandboxId, principal }: OwnershipRecord,
   { requireRunning, quieten }: { requireRunning: () => Promise<Sandbox>; quieten: () => Promise<void> },
-  { expirationMs, keepRunning }: { expirationMs: number | null; keepRunning: boolean },
+  { expirationMs, keepRunning, name }: SnapshotRequest,
   signal: AbortSignal,
 ): Promise<Snapshot> {
   const snapshots = requireSnapshots(context);
@@ -24,10 +26,11 @@ export async function takeSnapshot(
   return context.lock.run(`snapshots of ${principal}`, async () => {
     await requireRunning();
     await requireRoom(context, principal);
+    if (name !== undefined) await requireFreeName(context, name, signal);
     await quieten();
     try {
       const snapshot = await take(sandboxId, expirationMs, signal);
-      await ownSnapshot(context, snapshot, principal);
+      await ownSnapshot(context, snapshot, principal, name);
       return snapshot;
     } catch (error) {
       // The caller may have been answered before the failure.

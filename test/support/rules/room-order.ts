@@ -10,7 +10,7 @@ export const OCI_ROOMS: readonly (readonly string[])[] = [
   ['source/'],
   ['exec/', 'files/', 'snapshots/', 'recover.ts'],
   ['sandbox/'],
-  ['doctor/', 'engine-limits.ts', 'images/', 'network/'],
+  ['doctor/', 'engine-limits.ts', 'images/', 'network/', 'volumes/'],
   ['container/'],
   ['workspace/'],
   ['storage/'],

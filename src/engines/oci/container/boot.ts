@@ -24,6 +24,7 @@ import {
   topMount,
 } from '../storage/overlay-layers.ts';
 import { makeSandboxDirectories } from '../storage/rootfs.ts';
+import { makeMountPoints, volumeMounts } from '../storage/volume-mounts.ts';
 import { prepareWorkspace } from '../workspace/mount.ts';
 import { ociConfig } from './oci-config.ts';
 import { type OciRuntime, startContainer } from './oci-runtime.ts';
@@ -35,7 +36,15 @@ const PROCESSES_PER_VCPU = 512;
 /** The fields of the record that a boot needs. */
 export type BootRequest = Pick<
   SandboxRecord,
-  'sandboxId' | 'timeoutMs' | 'vcpus' | 'memoryMb' | 'etcTemplate' | 'image' | 'baseLayers' | 'workspace'
+  | 'sandboxId'
+  | 'timeoutMs'
+  | 'vcpus'
+  | 'memoryMb'
+  | 'etcTemplate'
+  | 'image'
+  | 'baseLayers'
+  | 'workspace'
+  | 'volumes'
 >;
 
 export interface Booted {
@@ -119,6 +128,7 @@ export async function boot(
     request.workspace === null || folder === null
       ? null
       : await prepareWorkspace(host, paths, { workspace: request.workspace, folder }, signal);
+  await makeMountPoints(join(paths.bundle, 'rootfs'), base, request.volumes);
   const namespace = await prepareUserNamespace(host.idMap, runtime.name, paths, request.sandboxId);
   const config = ociConfig({
     userns: namespace.path,
@@ -129,6 +139,7 @@ export async function boot(
       ...tops.map((top) => topMount(host, paths, top)),
       ...(workspace === null ? [] : [workspace.mount]),
     ],
+    volumeMounts: volumeMounts(host.layout, request.volumes),
     deadlineMs: request.timeoutMs,
     vcpus: request.vcpus,
     memoryMb: request.memoryMb,

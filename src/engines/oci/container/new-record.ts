@@ -21,6 +21,7 @@ export type RecordInput = Pick<
       | 'interactive'
       | 'diskMb'
       | 'workspace'
+      | 'volumes'
     >
   >;
 
@@ -38,6 +39,7 @@ export function newRecord(host: Host, given: RecordInput): SandboxRecord {
     interactive: false,
     diskMb: null,
     workspace: null,
+    volumes: [],
     ...given,
     status: 'pending',
     statusReason: null,

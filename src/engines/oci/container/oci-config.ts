@@ -16,6 +16,8 @@ export interface ConfigRequest {
   agent: string;
   /** Mounts of the writable top-level directories. */
   topMounts: Mount[];
+  /** Mounts of named volumes. */
+  volumeMounts: Mount[];
   deadlineMs: number;
   vcpus: number;
   memoryMb: number;
@@ -122,7 +124,8 @@ function fileMounts(request: ConfigRequest): Mount[] {
     source: request.paths.caTrust,
     options: ['bind', 'ro', 'nosuid', 'nodev', 'noexec'],
   };
-  return [...request.topMounts, agent, trust];
+  // A volume hides neither the agent nor the CA.
+  return [...request.topMounts, ...request.volumeMounts, agent, trust];
 }
 
 function resources(

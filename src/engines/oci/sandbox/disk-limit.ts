@@ -5,6 +5,7 @@ import { currentProcess } from '../../../shared/process-identity.ts';
 import type { OciContext } from '../context.ts';
 import type { Host } from '../host/host.ts';
 import { readRecord, type SandboxRecord } from '../state/sandbox-record.ts';
+import { volumePaths } from '../state/volume-record.ts';
 import { countDeletedOf } from '../storage/deleted-files.ts';
 import { countRunning } from '../storage/disk-usage.ts';
 import type { DiskProbe, DiskUse } from '../storage/disk-watch.ts';
@@ -63,14 +64,23 @@ export function diskProbe(context: () => OciContext): DiskProbe {
       if (record?.status !== 'running' && record?.status !== 'pending') return null;
       const { upper, agent, workspace } = host.layout.sandbox(sandboxId);
       const signal = AbortSignal.timeout(WALK_LIMIT_MS);
+      const { mb: limitMb } = context().volumeLimits;
       try {
         const parts = [await countRunning(host, upper, signal), await countRunning(host, agent, signal)];
         if (record.workspace !== null) parts.push(await countRunning(host, workspace, signal));
         if (record.init !== null) parts.push(await countDeletedOf(host, record.init.pid, signal));
-        return {
+        const own = {
           bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
           files: parts.reduce((sum, { files }) => sum + files, 0),
         };
+        if (limitMb === null) return own;
+        const volumes = [];
+        for (const { id, name, readOnly } of record.volumes) {
+          if (readOnly) continue;
+          const use = await countRunning(host, volumePaths(host.layout, id).data, signal);
+          volumes.push({ name, use, limitMb });
+        }
+        return { ...own, volumes };
       } catch (error) {
         // Too many files to count exceeds the limit.
         if (signal.aborted) return { bytes: Number.POSITIVE_INFINITY, files: 0 };
@@ -78,13 +88,15 @@ export function diskProbe(context: () => OciContext): DiskProbe {
       }
     },
 
-    async end(sandboxId, used) {
+    async end(sandboxId, used, volume) {
       const host = await context().host();
       const { diskMb } = await readRecord(host.layout, sandboxId);
       const took = Number.isFinite(used)
         ? `took ${Math.ceil(used / MIB)} MiB of disk`
         : 'were too many to count';
-      const reason = `Its files ${took}; the limit is ${diskMb} MiB, and each file counts as at least 4 KiB.`;
+      const [whose, limitMb] =
+        volume === null ? ['Its files', diskMb] : [`The files of volume ${volume.name}`, volume.limitMb];
+      const reason = `${whose} ${took}; the limit is ${limitMb} MiB, and each file counts as at least 4 KiB.`;
       context().log.warn(
         { sandbox_id: sandboxId, used_bytes: used },
         'stopping a sandbox: disk limit exceeded',

@@ -12,6 +12,7 @@ import { isSandboxId, isSnapshotId } from '../../../shared/ids.ts';
 import { networkPolicyRecord } from '../../../shared/policy-schema.ts';
 import { currentProcess } from '../../../shared/process-identity.ts';
 import { type SandboxPaths, STATE_FORMAT, type StateLayout, sandboxPaths } from './state-layout.ts';
+import { isVolumeId } from './volume-record.ts';
 
 const identitySchema = z.strictObject({
   pid: z.number().int().positive(),
@@ -63,6 +64,15 @@ export const PROBE_RUNTIME = 'probe';
 
 export const NO_BASE_LAYERS: BaseLayers = { layers: [], owners: {} };
 
+/** A volume that the sandbox has mounted. */
+const volumeMountSchema = z.strictObject({
+  id: z.string().refine(isVolumeId),
+  name: z.string(),
+  path: z.string(),
+  readOnly: z.boolean(),
+});
+export type MountedVolume = z.output<typeof volumeMountSchema>;
+
 const recordSchema = z.strictObject({
   format: z.literal(STATE_FORMAT),
   sandboxId: z.string().refine(isSandboxId),
@@ -103,6 +113,7 @@ const recordSchema = z.strictObject({
   sourceSnapshotId: z.string().nullable().default(null),
   baseLayers: baseLayersSchema.default(NO_BASE_LAYERS),
   workspace: workspaceSchema.nullable().default(null),
+  volumes: z.array(volumeMountSchema).default([]),
   /** The snapshot in progress, from the moment it is decided. */
   snapshot: z
     .strictObject({ snapshotId: z.string().refine(isSnapshotId), expiresAt: z.number().nullable() })

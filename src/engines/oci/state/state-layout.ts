@@ -63,6 +63,9 @@ export class StateLayout {
   readonly binaries: string;
   readonly etcTemplates: string;
   readonly images: string;
+  readonly volumes: string;
+  /** Held while determining which volumes are in use. */
+  readonly volumesLock: string;
   readonly trash: string;
   readonly uidRangeFile: string;
   readonly probeCache: string;
@@ -78,6 +81,8 @@ export class StateLayout {
     this.binaries = join(stateDir, 'bin');
     this.etcTemplates = join(stateDir, 'etc');
     this.images = join(stateDir, 'images');
+    this.volumes = join(stateDir, 'volumes');
+    this.volumesLock = join(this.volumes, 'lock');
     this.trash = join(stateDir, 'trash');
     this.uidRangeFile = join(stateDir, 'uid-range.json');
     this.probeCache = join(stateDir, 'runtime.json');

@@ -20,6 +20,11 @@ export interface DiskUse {
   files: number;
 }
 
+/** The disk use of a sandbox, and of each volume that it can write to. */
+export interface SandboxUse extends DiskUse {
+  volumes?: { name: string; use: DiskUse; limitMb: number }[];
+}
+
 export interface DiskProbe {
   /** Free space of the file system that holds the sandboxes; cheap. */
   free(): Promise<DiskUse>;
@@ -27,17 +32,17 @@ export interface DiskProbe {
    * Disk use of a sandbox, by walking its files. Null if it no longer runs, infinite if they cannot be
    * counted.
    */
-  used(sandboxId: string): Promise<DiskUse | null>;
-  /** Ends a sandbox that exceeds its limit. */
-  end(sandboxId: string, usedBytes: number): Promise<void>;
+  used(sandboxId: string): Promise<SandboxUse | null>;
+  /** Ends a sandbox whose files, or those of a volume that it has mounted, exceed their limit. */
+  end(sandboxId: string, usedBytes: number, volume: { name: string; limitMb: number } | null): Promise<void>;
 }
 
 interface Watched {
   limitBytes: number;
-  used: number;
+  /** How much could be written until the nearest limit when it was measured. */
+  roomBytes: number;
   /**
-   * Free space when `used` was measured: use cannot have grown by more than free space fell. Null before the
-   * first walk.
+   * Free space at that time: use cannot have grown by more than free space fell. Null before the first walk.
    */
   freeThen: DiskUse | null;
   checks: number;
@@ -56,11 +61,14 @@ export class DiskWatch {
     this.#log = log;
   }
 
-  /** Watches a sandbox until it ends; null: no limit. Its files are walked at the next check. */
-  watch(sandboxId: string, limitMb: number | null): void {
-    if (limitMb === null) return;
-    const limitBytes = limitMb * MIB;
-    this.#watched.set(sandboxId, { limitBytes, used: 0, freeThen: null, checks: 0 });
+  /**
+   * Watches a sandbox until it ends; null: no limit. Its files, and its volumes if it has any, are walked at
+   * the next check.
+   */
+  watch(sandboxId: string, limitMb: number | null, hasVolumes = false): void {
+    if (limitMb === null && !hasVolumes) return;
+    const limitBytes = limitMb === null ? Number.POSITIVE_INFINITY : limitMb * MIB;
+    this.#watched.set(sandboxId, { limitBytes, roomBytes: 0, freeThen: null, checks: 0 });
     this.#timer ??= setInterval(() => void this.check(), CHECK_MS).unref();
   }
 
@@ -96,23 +104,36 @@ export class DiskWatch {
 
   async #checkOne(sandboxId: string, watched: Watched, free: DiskUse): Promise<void> {
     watched.checks += 1;
-    const atMost = watched.used + fallen(watched.freeThen, free);
-    if (atMost <= watched.limitBytes && watched.checks < CHECKS_PER_WALK) return;
+    if (fallen(watched.freeThen, free) <= watched.roomBytes && watched.checks < CHECKS_PER_WALK) return;
     try {
       const use = await this.#probe.used(sandboxId);
       if (use === null) {
         this.unwatch(sandboxId);
         return;
       }
-      const used = Math.max(use.bytes, use.files * FILE_BYTES);
-      Object.assign(watched, { used, freeThen: free, checks: 0 });
-      if (used <= watched.limitBytes) return;
-      await this.#probe.end(sandboxId, used);
+      const measured = [
+        { used: sizeOf(use), limitBytes: watched.limitBytes, volume: null },
+        ...(use.volumes ?? []).map((volume) => ({
+          used: sizeOf(volume.use),
+          limitBytes: volume.limitMb * MIB,
+          volume,
+        })),
+      ];
+      const roomBytes = Math.min(...measured.map(({ used, limitBytes }) => limitBytes - used));
+      Object.assign(watched, { roomBytes, freeThen: free, checks: 0 });
+      const exceeded = measured.find(({ used, limitBytes }) => used > limitBytes);
+      if (exceeded === undefined) return;
+      await this.#probe.end(sandboxId, exceeded.used, exceeded.volume);
       this.unwatch(sandboxId);
     } catch (error) {
       this.#log.warn({ sandbox_id: sandboxId, err: error }, 'cannot measure the disk use of a sandbox');
     }
   }
+}
+
+/** What a tree counts as, in bytes. */
+function sizeOf({ bytes, files }: DiskUse): number {
+  return Math.max(bytes, files * FILE_BYTES);
 }
 
 /** How far free space has fallen, in bytes; infinite without an earlier measurement. */
