@@ -45,6 +45,7 @@ const TESTED_PROGRAMS = {
   openssl: 'openssl',
   skopeo: 'skopeo',
   umoci: 'umoci',
+  buildah: 'buildah',
   'docker-registry': 'docker-registry',
   nginx: 'nginx-light',
   caddy: 'caddy',

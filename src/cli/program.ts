@@ -11,7 +11,9 @@ import type { Terminal } from './output/terminal.ts';
 import { attach } from './verbs/attach.ts';
 import { clean } from './verbs/clean.ts';
 import { doctor } from './verbs/doctor.ts';
+import { withOwnHints } from './verbs/group-verb.ts';
 import {
+  buildImage,
   DEFAULT_MAX_SIZE,
   importImage,
   listImages,
@@ -94,7 +96,7 @@ function buildProgram(
         yes: hasOption(command, 'yes'),
         flags: given,
       };
-      return setupClients(request, config, dependencies, terminal);
+      return withOwnHints(() => setupClients(request, config, dependencies, terminal));
     },
   )
     .argument('[client]', 'such as claude-code, cursor or vscode')
@@ -188,6 +190,16 @@ function addImageVerbs(dependencies: Dependencies, terminal: Terminal, verb: Add
       'a tar archive (plain, gzip or zstd) of a root file system or a container image, or a directory of the latter',
     )
     .option('--image <name>', 'which image, if the archive contains several')
+    .option('--max-size <size>', 'maximum size once unpacked', DEFAULT_MAX_SIZE);
+  verb('build', 'build the image of a folder with buildah, as the runtime NAME', (config, command) => {
+    const [name = '', directory = ''] = command.args;
+    const maxSize = String(command.getOptionValue('maxSize'));
+    return dependencies.withImages(config, (images) =>
+      buildImage(images, { name, directory, maxSize }, terminal),
+    );
+  })
+    .argument('<name>', 'the name to use as `runtime`')
+    .argument('<folder>', 'a folder with a Dockerfile, a Containerfile or a devcontainer.json')
     .option('--max-size <size>', 'maximum size once unpacked', DEFAULT_MAX_SIZE);
   verb('pull', 'pull an image from its registry', (config, command) => {
     const [reference = ''] = command.args;

@@ -21,63 +21,24 @@ import type {
   ReadOutput,
   Runtimes,
   Sandbox,
-  SandboxSource,
   Shell,
   Snapshot,
-  VolumeMount,
-  WorkspaceRequest,
   Workspaces,
 } from '../engines/engine.ts';
 import type { Logs, LogsRequest } from './log-types.ts';
 import type { ExposedPort } from './port-types.ts';
+import type { CreateRequest, CreateWait, SnapshotRequest } from './request-types.ts';
 import type { ShellHandle, ShellInfo, ShellRequest } from './shell-types.ts';
 import type { Transfer, TransferRequest, TransferWork } from './transfer-types.ts';
 
 export type * from './log-types.ts';
 export type * from './port-types.ts';
+export type * from './request-types.ts';
 export type * from './shell-types.ts';
 export type * from './transfer-types.ts';
 
 /** How a session ended. */
 export type SessionEndReason = 'stdin_closed' | 'signal' | 'parent_gone' | 'shutdown' | 'deleted' | 'idle';
-
-export interface CreateRequest {
-  runtime: string | null;
-  ports: number[];
-  timeoutMs: number | null;
-  vcpus: number | null;
-  env: Record<string, string>;
-  networkPolicy: NetworkPolicy | null;
-  source: SandboxSource | null;
-  workspace?: WorkspaceRequest;
-  volumes?: Omit<VolumeMount, 'owner'>[];
-  interactive: boolean;
-  keep: boolean;
-  name?: string;
-  regions?: string[];
-  keepSnapshots?: number;
-}
-
-export interface SnapshotRequest {
-  /** Null means 30 days, 0 never; otherwise at least 86,400,000. */
-  expirationMs: number | null;
-  keepRunning: boolean;
-  /** What later sandboxes may give as their `runtime`: the newest snapshot of that name. */
-  name?: string | undefined;
-}
-
-/** How a caller waits for a sandbox that is being created. */
-export interface CreateWait {
-  /**
-   * After this many milliseconds the sandbox is returned as `pending` and the create continues. Absent: waits
-   * until it completes.
-   */
-  softTimeoutMs?: number;
-  /** Shows a line of progress. */
-  report?: (line: string) => void;
-  /** Receives the id of the sandbox before it is there. */
-  begun?: (sandboxId: string) => void;
-}
 
 /** A sandbox as returned to callers: the engine's state and the registry's. */
 export interface SandboxView extends Sandbox {

@@ -1,7 +1,8 @@
 /** `sandbox-mcp image import | list | remove`, while a server uses the same state. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -83,7 +84,7 @@ describe('the image commands', () => {
       [
         ['frobnicate'],
         2,
-        '"frobnicate" is not a subcommand of image; valid ones are import, pull, prune, list, remove.',
+        '"frobnicate" is not a subcommand of image; valid ones are import, build, pull, prune, list, remove.',
       ],
     ];
     for (const [args, code, words] of cases) {
@@ -91,6 +92,45 @@ describe('the image commands', () => {
       expect(answer, args.join(' ')).toMatchObject({ code, out: '', err: expect.stringContaining(words) });
     }
     expect((await readdir(join(stateDir, 'images'))).sort()).toEqual([]);
+  });
+
+  it('build the image of a Dockerfile with buildah, for a sandbox', async (context) => {
+    const entries =
+      busyboxEntries() ?? context.skip('busybox-static is missing; `npm test` as root installs it');
+    if (!existsSync('/usr/bin/buildah'))
+      context.skip('buildah is missing; on Debian: apt-get install buildah');
+    const project = join(folder, 'project');
+    await mkdir(project);
+    await writeFile(join(project, 'root.tar'), tarOf(entries));
+    await writeFile(join(project, 'Dockerfile'), 'FROM scratch\nCOPY missing /\n');
+    const storage = join(folder, 'storage.conf');
+    const [graph, run] = [join(folder, 'graph'), join(folder, 'run')];
+    await writeFile(storage, `[storage]\ndriver = "vfs"\ngraphroot = "${graph}"\nrunroot = "${run}"\n`);
+    const build = (env: Record<string, string>) =>
+      runVerb(['image', 'build', 'built', project, '--state-dir', stateDir], env);
+
+    const missing = await build({ PATH: folder });
+    expect(missing).toMatchObject({ code: 1, out: '' });
+    expect(missing.err).toContain('buildah is not installed');
+    const failed = await build({ CONTAINERS_STORAGE_CONF: storage });
+    expect(failed).toMatchObject({ code: 1, out: '' });
+    expect(failed.err).toContain('`buildah build` failed; its message is above.');
+
+    await writeFile(join(project, 'Dockerfile'), 'FROM scratch\nADD root.tar /\nENV GREETING=built\n');
+    const built = await build({ CONTAINERS_STORAGE_CONF: storage });
+    expect(built.out, built.err).toMatch(/^built {2}\d+\.\d MB {2}linux\/\w+\n$/);
+    const server = await startServer({ stateDir });
+    try {
+      await server.call('sandbox_create', { runtime: 'built' });
+      const answer = await server.call('sandbox_run_command', {
+        cmd: 'sh',
+        args: ['-c', 'echo $GREETING; cat /etc/motd'],
+      });
+      expect(answer.structured).toMatchObject({ exit_code: 0, stdout: 'built\nimported\n' });
+    } finally {
+      await server.close();
+    }
+    expect(await image('remove', 'built')).toMatchObject({ code: 0 });
   });
 
   it('leave nothing of an interrupted import', async () => {

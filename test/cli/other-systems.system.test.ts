@@ -22,6 +22,13 @@ describe.each(['darwin', 'win32'])('on %s', (platform) => {
     }
   });
 
+  it('setup refuses an entry that could not work, with the next step', async () => {
+    const { code, out, err } = await runVerb(['setup', 'cursor', '--yes'], pretending(platform));
+    expect({ code, out }).toEqual({ code: 1, out: '' });
+    expect(err).toContain(`The local engine needs Linux; this is ${platform}.`);
+    expect(err).toContain('--engine vercel');
+  });
+
   it('doctor names the other engines', async () => {
     const { code, out } = await runVerb(['doctor'], pretending(platform));
     expect(code).toBe(1);

@@ -15,6 +15,8 @@ import type { ImageSettings } from '../../src/config/config.ts';
 import type { PullState } from '../../src/engines/engine.ts';
 import { createRequest, timeoutSignal } from '../conformance/support/requests.ts';
 import { busyboxEntries, dockerArchive, tarOf } from '../support/archives.ts';
+import { runVerb } from '../support/run-verb.ts';
+import { startCompanyProxy } from './support/company-proxy.ts';
 import { type ImagePlace, openImagePlace } from './support/image-place.ts';
 import { type ImageTools, missingTools, openImageTools } from './support/image-tools.ts';
 import { type RealRegistry, startRealRegistry } from './support/real-registry.ts';
@@ -138,6 +140,24 @@ describe.skipIf(skipped !== null)(`images of a registry${skipped === null ? '' :
       expect(await other.left()).toEqual([]);
     } finally {
       await other.close();
+    }
+  });
+
+  it('are pulled through the proxy of the environment', async () => {
+    const company = await startCompanyProxy(registry.host, tools.path('.'));
+    const reference = `${company.registry}/team/tiny:1`;
+    const image = (verb: string, env = {}) =>
+      runVerb(['image', verb, reference, '--state-dir', place.stateDir], env);
+    try {
+      const pulled = await image('pull', company.env);
+      expect(pulled.out, pulled.err).toContain(`${reference}  sha256:`);
+      expect(company.requested.length).toBeGreaterThan(0);
+      expect(new Set(company.requested)).toEqual(new Set([`${company.registry}:443`]));
+      expect(await image('remove')).toMatchObject({ code: 0 });
+      const { NODE_EXTRA_CA_CERTS } = company.env;
+      expect(await image('pull', { NODE_EXTRA_CA_CERTS })).toMatchObject({ code: 1, out: '' });
+    } finally {
+      await company.close();
     }
   });
 

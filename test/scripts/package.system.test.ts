@@ -54,8 +54,8 @@ afterAll(async () => {
 describe('the package', () => {
   it('contains the bundle, the agent with its source, the documentation, and nothing else', () => {
     const expected = [
-      /^dist\/(main\.js|tools\.json|agent-(x64|arm64))$/,
-      /^dist\/parts\/[\w-]+-[A-Z0-9]{8}\.js$/,
+      /^dist\/(main\.js|server\.cjs|tools\.json|agent-(x64|arm64))$/,
+      /^dist\/parts\/[\w-]+\.cjs$/,
       /^agent\/(build\.mjs|[\w-]+\.c|[\w-]+\/[\w-]+\.[ch])$/,
       /^(docs|licenses)\/[\w.-]+\.(md|txt)$/,
       /^(package\.json|mcp\.json\.example|LICENSE|(CHANGELOG|README|SECURITY)\.md|THIRD-PARTY-NOTICES\.txt)$/,

@@ -1,4 +1,4 @@
-/** What the verbs for images and volumes share. */
+/** What verbs whose errors a person can fix share. */
 import { ConfigError } from '../../config/setting.ts';
 import { SandboxError } from '../../shared/errors.ts';
 
@@ -22,7 +22,7 @@ export async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise
 }
 
 /** The person can fix the errors of these verbs, following the error's own hint. */
-export async function withEngineHints(work: () => Promise<number>): Promise<number> {
+export async function withOwnHints(work: () => Promise<number>): Promise<number> {
   try {
     return await work();
   } catch (error) {

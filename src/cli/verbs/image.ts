@@ -8,7 +8,7 @@ import type { Image, Images } from '../../engines/engine.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { alignColumns } from '../output/table.ts';
 import type { Terminal } from '../output/terminal.ts';
-import { formatBytes, untilInterrupted, withEngineHints } from './group-verb.ts';
+import { formatBytes, untilInterrupted, withOwnHints } from './group-verb.ts';
 import { openProgressDisplay } from './pull-progress.ts';
 
 const MEGABYTE = 1_024 ** 2;
@@ -36,12 +36,42 @@ export function importImage(
 ): Promise<number> {
   const { name, archive, image: wanted, maxSize } = request;
   const maxBytes = bytesOf(maxSize);
-  return withEngineHints(async () => {
+  return withOwnHints(async () => {
     const image = await untilInterrupted((signal) =>
       images.import({ name, archive: resolve(archive), image: wanted, maxBytes }, signal),
     );
-    terminal.out(`${image.name}  ${formatBytes(image.sizeBytes)}  linux/${image.arch}\n`);
-    for (const note of image.notes) terminal.err(`sandbox-mcp: ${note}\n`);
+    showImported(image, terminal);
+    return 0;
+  });
+}
+
+function showImported(image: Image, terminal: Terminal): void {
+  terminal.out(`${image.name}  ${formatBytes(image.sizeBytes)}  linux/${image.arch}\n`);
+  for (const note of image.notes) terminal.err(`sandbox-mcp: ${note}\n`);
+}
+
+/** Builds the image of a folder and imports it. A relative path starts at the working directory. */
+export function buildImage(
+  images: Images,
+  request: { directory: string; name: string; maxSize: string },
+  terminal: Terminal,
+): Promise<number> {
+  const { name, maxSize } = request;
+  const maxBytes = bytesOf(maxSize);
+  return withOwnHints(async () => {
+    const [{ planBuild }, { withBuiltArchive }] = await Promise.all([
+      import('../image-build/build-plan.ts'),
+      import('../image-build/buildah.ts'),
+    ]);
+    const plan = await planBuild(resolve(request.directory));
+    if (plan.ignored.length > 0)
+      terminal.err(
+        `sandbox-mcp: devcontainer.json: ${plan.ignored.join(', ')} have no effect on an image.\n`,
+      );
+    const image = await untilInterrupted((signal) =>
+      withBuiltArchive(plan, signal, (archive) => images.import({ name, archive, maxBytes }, signal)),
+    );
+    showImported(image, terminal);
     return 0;
   });
 }
@@ -54,7 +84,7 @@ export function pullImage(
 ): Promise<number> {
   const { reference, maxSize } = request;
   const maxBytes = bytesOf(maxSize);
-  return withEngineHints(async () => {
+  return withOwnHints(async () => {
     const display = openProgressDisplay(terminal, () => performance.now());
     try {
       const image = await untilInterrupted((signal) =>
@@ -72,7 +102,7 @@ export function pullImage(
 
 /** Removes the pulled images that no live sandbox and no snapshot uses. */
 export function pruneImages(images: Images, terminal: Terminal): Promise<number> {
-  return withEngineHints(async () => {
+  return withOwnHints(async () => {
     const removed = await untilInterrupted((signal) => images.prune(signal));
     for (const image of removed)
       terminal.out(`removed  ${titleOf(image)}  ${formatBytes(image.sizeBytes)}\n`);
@@ -88,7 +118,7 @@ export function listImages(
   now: number,
   terminal: Terminal,
 ): Promise<number> {
-  return withEngineHints(async () => {
+  return withOwnHints(async () => {
     const found = await images.list(new AbortController().signal);
     if (options.json) terminal.out(`${JSON.stringify(found, null, 2)}\n`);
     else if (found.length === 0) terminal.out('No images.\n');
@@ -102,7 +132,7 @@ export function listImages(
 
 /** Removes an image that no live sandbox and no snapshot uses. */
 export function removeImage(images: Images, name: string, terminal: Terminal): Promise<number> {
-  return withEngineHints(async () => {
+  return withOwnHints(async () => {
     await images.remove(name, new AbortController().signal);
     terminal.out(`removed  ${name}\n`);
     return 0;

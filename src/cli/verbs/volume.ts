@@ -3,7 +3,7 @@ import type { Volume, Volumes } from '../../engines/engine.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { alignColumns } from '../output/table.ts';
 import type { Terminal } from '../output/terminal.ts';
-import { formatBytes, untilInterrupted, withEngineHints } from './group-verb.ts';
+import { formatBytes, untilInterrupted, withOwnHints } from './group-verb.ts';
 
 /** Prints all volumes by principal and name. Times are relative to `now` (epoch milliseconds). */
 export function listVolumes(
@@ -12,7 +12,7 @@ export function listVolumes(
   now: number,
   terminal: Terminal,
 ): Promise<number> {
-  return withEngineHints(async () => {
+  return withOwnHints(async () => {
     const found = await untilInterrupted((signal) => volumes.list(signal));
     if (options.json) terminal.out(`${JSON.stringify(found.map(jsonOf), null, 2)}\n`);
     else if (found.length === 0) terminal.out('No volumes.\n');
@@ -31,7 +31,7 @@ export function removeVolume(
   terminal: Terminal,
 ): Promise<number> {
   const { name, principal } = request;
-  return withEngineHints(async () => {
+  return withOwnHints(async () => {
     await untilInterrupted((signal) => volumes.remove(principal, name, signal));
     terminal.out(`removed  ${name}\n`);
     return 0;
@@ -40,7 +40,7 @@ export function removeVolume(
 
 /** Removes every volume that no live sandbox has mounted. */
 export function pruneVolumes(volumes: Volumes, terminal: Terminal): Promise<number> {
-  return withEngineHints(async () => {
+  return withOwnHints(async () => {
     const removed = await untilInterrupted((signal) => volumes.prune(signal));
     for (const { name, sizeBytes } of removed) terminal.out(`removed  ${name}  ${formatBytes(sizeBytes)}\n`);
     if (removed.length === 0) terminal.out('No unused volumes.\n');

@@ -48,11 +48,13 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
     'src/config/': 'all',
     'src/cli/output/': 'all',
     'src/cli/setup/': 'all',
+    'src/cli/image-build/': 'all',
     'src/registry/': 'types',
     'src/engines/engine.ts': 'types',
     'src/images/': 'all',
     'src/shared/': 'all',
   },
+  'src/cli/image-build/': { 'src/shared/': 'all' },
   'src/cli/setup/': { 'src/config/': 'types', 'src/shared/': 'all' },
   'src/cli/output/': {
     'src/registry/types.ts': 'types',

@@ -1,0 +1,82 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { planBuild } from '../../src/cli/image-build/build-plan.ts';
+import { buildArguments } from '../../src/cli/image-build/buildah.ts';
+
+let folder = '';
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'build-'));
+});
+
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+async function write(files: Record<string, string>): Promise<void> {
+  for (const [name, text] of Object.entries(files)) {
+    await mkdir(join(folder, dirname(name)), { recursive: true });
+    await writeFile(join(folder, name), text);
+  }
+}
+
+describe('the plan of an image', () => {
+  it('is the Dockerfile of the folder, which comes before a devcontainer', async () => {
+    await write({ Dockerfile: 'FROM scratch', '.devcontainer/devcontainer.json': 'ignored' });
+    expect(await planBuild(folder)).toEqual({
+      dockerfile: join(folder, 'Dockerfile'),
+      image: null,
+      context: folder,
+      args: {},
+      target: null,
+      ignored: [],
+    });
+  });
+
+  it('is what a devcontainer says, with paths relative to its file', async () => {
+    await write({
+      '.devcontainer/devcontainer.json': `{
+        // Comments and trailing commas are allowed.
+        "name": "Tools",
+        "build": { "dockerfile": "Dockerfile.dev", "context": "..", "args": { "VERSION": "--1" }, "target": "dev" },
+        "features": {},
+        "postCreateCommand": "make",
+      }`,
+    });
+    const plan = await planBuild(folder);
+    expect(plan).toEqual({
+      dockerfile: join(folder, '.devcontainer/Dockerfile.dev'),
+      image: null,
+      context: folder,
+      args: { VERSION: '--1' },
+      target: 'dev',
+      ignored: ['features', 'postCreateCommand'],
+    });
+    expect(buildArguments(plan, '/w/Dockerfile', '/w/id')).toEqual([
+      ...['build', '--layers', '--format', 'oci', '--iidfile', '/w/id', '--file', '/w/Dockerfile'],
+      ...['--build-arg', 'VERSION=--1', '--target', 'dev', '--', folder],
+    ]);
+  });
+
+  it('is the image that a devcontainer names', async () => {
+    await write({ '.devcontainer.json': '{"image": "registry.example/dev:1"}' });
+    expect(await planBuild(folder)).toMatchObject({ dockerfile: null, image: 'registry.example/dev:1' });
+  });
+
+  it.each([
+    ['{"dockerComposeFile": "compose.yml"}', 'it describes several containers'],
+    ['{}', 'it describes no image, or two'],
+    ['{"image": "a", "build": {"dockerfile": "b"}}', 'it describes no image, or two'],
+    ['{"image": 1}', 'expected string'],
+    ['{', 'CloseBraceExpected'],
+  ])('is refused for %s', async (text, problem) => {
+    await write({ 'devcontainer.json': text });
+    await expect(planBuild(folder)).rejects.toThrow(problem);
+  });
+
+  it('needs a file', async () => {
+    await expect(planBuild(folder)).rejects.toThrow('says nothing about how to build it');
+  });
+});
