@@ -1,5 +1,6 @@
 /** The revision 2026-07-28 over HTTP, which has no sessions. */
 import { describe, expect, it } from 'vitest';
+import { SandboxError } from '../../../src/shared/errors.ts';
 import { FakeClock } from '../../registry/support/registry.ts';
 import { deferred, toolOf } from '../support/connected-server.ts';
 import { type HttpServer, post, startHttp } from './support/http-server.ts';
@@ -155,6 +156,23 @@ describe('a request without a session', () => {
     expect((await calling).text).toContain('done at last');
     await server.ended;
   });
+});
+
+it('cancels running calls at a second signal, and still answers them', async () => {
+  const started = deferred<null>();
+  const endless = toolOf('endless', async (_args, { signal }) => {
+    started.resolve(null);
+    await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    throw new SandboxError('cancelled', 'The session has ended.');
+  });
+  const server = await startHttp({ tools: [endless] });
+  const { call } = await connect(server, 'pin');
+  const calling = call('endless');
+  await started.promise;
+  server.signal();
+  server.signal();
+  expect((await calling).text).toContain('cancelled');
+  await server.ended;
 });
 
 describe('the current sandbox of a principal', () => {

@@ -2,10 +2,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createMcpHandler, type McpHttpHandler, type Server } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import type { SessionEndReason } from '../../../registry/types.ts';
+import { type Clock, completesWithin } from '../../../shared/clock.ts';
 import { createModernServer } from '../../modern/modern-server.ts';
 import { type Refusal, refuse } from '../reply.ts';
 import { type CallerSession, CallerSessions, type CallerSessionsOptions } from './caller-sessions.ts';
 import { sendWebResponse, webRequest } from './web-exchange.ts';
+
+/** Time for cancelled calls to send their answers. */
+const ANSWER_MS = 500;
 
 /** Groups the requests of one conversation: they share a current sandbox, as those of a session do. */
 const CONVERSATION = 'io.github.sandbox-mcp/conversation';
@@ -21,12 +25,14 @@ const Named = z.looseObject({
  * against its body, and what has to outlive it belongs to its principal.
  */
 export class StatelessRequests {
+  readonly #clock: Clock;
   readonly #sessions: CallerSessions;
   readonly #handler: McpHttpHandler;
   readonly #callers = new WeakMap<Request, CallerSession>();
   readonly #calls = new Set<Promise<void>>();
 
   constructor(options: CallerSessionsOptions) {
+    this.#clock = options.clock;
     this.#sessions = new CallerSessions(options);
     this.#handler = createMcpHandler(({ requestInfo }) => this.#serverFor(requestInfo), {
       legacy: 'reject',
@@ -60,6 +66,7 @@ export class StatelessRequests {
   /** Cancels the calls, lets them answer, and ends what serves them. */
   async close(reason: SessionEndReason): Promise<void> {
     await this.#sessions.close(reason);
+    await completesWithin(this.#clock, ANSWER_MS, this.answered());
     await this.#handler.close();
   }
 
