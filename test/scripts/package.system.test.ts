@@ -1,16 +1,19 @@
 /** The package as users get it: packed, installed elsewhere without a network, and run by an ordinary user. */
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, open, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { unpackExtension, validateManifest } from '@anthropic-ai/mcpb';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
 import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import packageJson from '../../package.json' with { type: 'json' };
 import { AGENT_COMPILERS } from '../../scripts/build-agents.mjs';
+import { TOOLS } from '../../tools/index.ts';
 import { needs } from '../support/needs.ts';
 import { canBecomeOrdinary, makeOrdinaryUser, type OrdinaryUser } from '../support/ordinary-user.ts';
 import { CALL_TIMEOUT_MS } from '../support/timeout-factor.ts';
@@ -29,6 +32,13 @@ const canCross = spawnSync(CROSS.cross, ['--version'], { stdio: 'ignore' }).stat
 const packResult = z.array(
   z.object({ filename: z.string(), size: z.number(), files: z.array(z.object({ path: z.string() })) }),
 );
+
+const bundleManifest = z.object({
+  manifest_version: z.literal('0.4'),
+  version: z.string(),
+  server: z.object({ entry_point: z.string() }),
+  tools: z.array(z.object({ name: z.string() })),
+});
 
 let scratch = '';
 let tarball = '';
@@ -80,6 +90,27 @@ describe('the package', () => {
       }
     },
   );
+});
+
+describe('the bundle for desktop clients', () => {
+  it('is valid by its own tool, lists the tools, and starts', async () => {
+    const [bundle, folder] = [join(scratch, 'sandbox-mcp.mcpb'), join(scratch, 'unpacked')];
+    await run('node', ['scripts/build-mcpb.mjs', bundle], { cwd: ROOT });
+    expect((await stat(bundle)).size).toBeLessThan(2 * LARGEST_PACKAGE_BYTES);
+    expect(await unpackExtension({ mcpbPath: bundle, outputDir: folder, silent: true })).toBe(true);
+    const path = join(folder, 'manifest.json');
+    expect(validateManifest(path)).toBe(true);
+    const manifest = bundleManifest.parse(JSON.parse(await readFile(path, 'utf8')));
+    expect(manifest.tools.map(({ name }) => name)).toEqual(TOOLS.map(({ name }) => name));
+    const { version } = packageJson;
+    expect(manifest.version).toBe(version);
+    const started = await run('node', [join(folder, manifest.server.entry_point), '--version']);
+    expect(started.stdout.trim()).toBe(version);
+    const built = await readdir(join(folder, 'dist'));
+    expect(built).toEqual(
+      expect.arrayContaining([`agent-${process.arch}`, ...(canCross ? [`agent-${OTHER}`] : [])]),
+    );
+  });
 });
 
 describe('npx sandbox-mcp', needs('root, to become another user', canBecomeOrdinary), () => {
