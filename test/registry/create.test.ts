@@ -105,6 +105,7 @@ describe('create', () => {
     ],
     [{ source: { type: 'tarball' as const, url: 'https://example.com/a.tgz' } }, 'unsupported', 'tarball'],
     [{ interactive: true }, 'unsupported', 'interactive port'],
+    [{ volumes: [{ name: 'npm', path: '/data', readOnly: false }] }, 'unsupported', 'has no named volumes'],
   ])('rejects %j with %s before anything is recorded', async (part, code, words) => {
     const { registry, engine, stateDir } = openWorld();
     const session = registry.openSession('local');
