@@ -2,8 +2,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text as streamText } from 'node:stream/consumers';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { expect, it, onTestFinished } from 'vitest';
@@ -60,6 +62,19 @@ async function connect(url: string, token: string) {
   };
 }
 
+/** Names below `localhost` are not resolved everywhere, so the connection is made to the server's address. */
+async function visit(server: string, preview: URL): Promise<string> {
+  const { port } = new URL(server);
+  const request = httpRequest({
+    host: '127.0.0.1',
+    port,
+    headers: { host: preview.host },
+    agent: false,
+  }).end();
+  const [response] = await once(request, 'response');
+  return streamText(response);
+}
+
 it('two principals work in sandboxes of their own, and SIGTERM answers and ends everything', async () => {
   const { child, exited, url, logged } = await startServer();
   const [ann, bob] = await Promise.all([connect(url, TOKENS.ann), connect(url, TOKENS.bob)]);
@@ -71,6 +86,10 @@ it('two principals work in sandboxes of their own, and SIGTERM answers and ends 
   ]);
   expect(read.text).toContain('from ann');
   expect(missing.structured).toMatchObject({ exists: false });
+  const program = "require('http').createServer((q, s) => s.end('from ' + q.headers.host)).listen(3000)";
+  await ann('sandbox_run_command_detached', { cmd: 'node', args: ['-e', program], wait_for: { port: 3000 } });
+  const preview = new URL(String((await ann('sandbox_domain', { port: 3000 })).structured['url']));
+  expect(await visit(url, preview)).toBe(`from ${preview.host}`);
   const { structured: shell } = await ann('sandbox_shell');
   const foreign = await bob('shell_send', { shell_id: shell['shell_id'], text: 'x' });
   expect(foreign.text).toContain('Error (not_found)');
