@@ -3,7 +3,7 @@
  * anything is left behind.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,6 +11,8 @@ import type { TestProject } from 'vitest/node';
 import { leftovers, sandboxCgroups } from '../leftovers.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
+const uid = process.geteuid?.() ?? 0;
+const PROBES = uid === 0 ? '/run/sandbox-mcp' : `/run/user/${uid}/sandbox-mcp`;
 /** Time for processes to end asynchronously, such as a stopping server. */
 const GRACE_MS = 20_000;
 
@@ -25,6 +27,7 @@ export default function setup(project: TestProject): () => Promise<void> {
   // Passed to the workers, so that everything a test creates in the temporary folder belongs to this run.
   project.config.env['TMPDIR'] = scratch;
   const cgroupsBefore = new Set(sandboxCgroups());
+  const probesBefore = new Set(probesOfMachine());
 
   return async () => {
     const deadline = performance.now() + GRACE_MS;
@@ -39,7 +42,16 @@ export default function setup(project: TestProject): () => Promise<void> {
       throw new Error(`the tests left behind:\n${left.join('\n')}`);
     }
     rmSync(scratch, { recursive: true });
+    for (const name of probesOfMachine()) {
+      if (!probesBefore.has(name)) rmSync(join(PROBES, name), { force: true });
+    }
+    if (existsSync(PROBES) && probesOfMachine().length === 0) rmdirSync(PROBES);
   };
+}
+
+/** What servers of this user found out about the machine's runtimes, which outlives their state directories. */
+function probesOfMachine(): string[] {
+  return existsSync(PROBES) ? readdirSync(PROBES) : [];
 }
 
 /**
