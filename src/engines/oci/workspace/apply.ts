@@ -7,8 +7,9 @@ import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { withFileLock } from '../../../shared/fs/file-lock.ts';
 import type { HostDirectory, HostEntry } from '../../../shared/fs/host-directory.ts';
+import { staysInside } from '../../../shared/fs/link-target.ts';
 import { stageName } from '../../../shared/fs/stage-name.ts';
-import type { WorkspaceApplied, WorkspaceChange } from '../../engine.ts';
+import type { WorkspaceApplied, WorkspaceChange, WorkspaceEntry } from '../../engine.ts';
 import type { StateLayout } from '../state/state-layout.ts';
 import {
   type Journal,
@@ -25,6 +26,7 @@ import { type OpenWorkspace, openRegular } from './open-workspace.ts';
 import { stampAt } from './stamp.ts';
 
 const CHUNK = 1_048_576;
+const ZEROS = Buffer.alloc(CHUNK);
 
 /** One after the other for each folder: two sandboxes may work on it. */
 export async function withFolderLock<Result>(
@@ -144,7 +146,7 @@ async function stageAll(
     onStep(`stage ${path}`);
     const { parent, name } = await present(folder.entry(path), path);
     if (change.after.type === 'symlink') await stageLink(workspace, path, parent, staged);
-    else await stageFile(workspace, path, parent, staged, change.after.mode);
+    else await stageFile(workspace, path, parent, staged, change.after, signal);
     const before = change.status === 'modified' ? await lstat(parent.at(name)).catch(() => null) : null;
     await own(parent, staged, before ?? parent.stats);
   }
@@ -175,7 +177,21 @@ async function stageLink(
   staged: string,
 ): Promise<void> {
   const source = await present(upper.entry(path), path);
-  await symlink(await readlink(source.parent.at(source.name)), parent.at(staged));
+  const target = await targetOf(source);
+  // The sandbox may have replaced the link since its target was checked.
+  if (target === null || !staysInside(path, target)) throw changed(path);
+  await symlink(target, parent.at(staged));
+}
+
+/** Null for what is not a link. */
+async function targetOf({ parent, name }: HostEntry): Promise<string | null> {
+  try {
+    return await readlink(parent.at(name));
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'EINVAL') return null;
+    throw error;
+  }
 }
 
 async function stageFile(
@@ -183,7 +199,8 @@ async function stageFile(
   path: string,
   parent: HostDirectory,
   staged: string,
-  mode: number,
+  { mode, sizeBytes }: WorkspaceEntry,
+  signal: AbortSignal,
 ): Promise<void> {
   const source = await openRegular(upper, path);
   if (source === null) throw changed(path);
@@ -191,7 +208,7 @@ async function stageFile(
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     const file = await open(parent.at(staged), flags, 0o600);
     try {
-      await copy(source, file);
+      await copy(source, file, sizeBytes, signal);
       await file.chmod(mode);
       await file.sync();
     } finally {
@@ -202,12 +219,26 @@ async function stageFile(
   }
 }
 
-async function copy(from: FileHandle, to: FileHandle): Promise<void> {
-  const buffer = Buffer.allocUnsafe(CHUNK);
-  for (;;) {
-    const { bytesRead } = await from.read(buffer, 0, CHUNK, null);
-    if (bytesRead === 0) return;
-    await to.writeFile(buffer.subarray(0, bytesRead));
+/** Copies at most `size` bytes: the sandbox may be writing more. Zeros become holes, as they may have been. */
+async function copy(from: FileHandle, to: FileHandle, size: number, signal: AbortSignal): Promise<void> {
+  const buffer = Buffer.allocUnsafe(Math.min(CHUNK, size));
+  let at = 0;
+  while (at < size) {
+    signal.throwIfAborted();
+    const { bytesRead } = await from.read(buffer, 0, Math.min(CHUNK, size - at), at);
+    if (bytesRead === 0) break;
+    const chunk = buffer.subarray(0, bytesRead);
+    if (!ZEROS.subarray(0, bytesRead).equals(chunk)) await writeAll(to, chunk, at);
+    at += bytesRead;
+  }
+  await to.truncate(at);
+}
+
+async function writeAll(file: FileHandle, chunk: Buffer, position: number): Promise<void> {
+  let done = 0;
+  while (done < chunk.length) {
+    const { bytesWritten } = await file.write(chunk, done, chunk.length - done, position + done);
+    done += bytesWritten;
   }
 }
 

@@ -1,20 +1,18 @@
 /** What the upper layer of a workspace changes. Only files that it names are compared with the folder. */
-import { createHash } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { staysInside } from '../../../shared/fs/link-target.ts';
 import type { WorkspaceChange, WorkspaceChanges, WorkspaceEntry } from '../../engine.ts';
+import { digest } from './digest.ts';
 import type { FolderCursor } from './folder-cursor.ts';
 import { GitIgnored } from './git-ignored.ts';
 import { type HiddenRules, hiddenRules, RULES_FILE } from './hidden-files.ts';
-import { type OpenWorkspace, openRegular, readEntry } from './open-workspace.ts';
+import { type OpenWorkspace, readEntry } from './open-workspace.ts';
+import { pairRenames } from './renames.ts';
 import { stampOf } from './stamp.ts';
 import { listUpper, type UpperEntry } from './upper-layer.ts';
 
-const CHUNK = 65_536;
 const MAX_LINK_BYTES = 4_096;
-/** Files whose contents are hashed to find renames. */
-const MAX_RENAMES = 1_000;
-const RULES_REFUSED = 'it decides what sandboxes see of the folder';
+const RULES_REFUSED = 'it decides what sandboxes see of its folder';
 
 type Stats = NonNullable<Awaited<ReturnType<FolderCursor['stats']>>>;
 
@@ -76,7 +74,7 @@ class Comparison {
       const refused = isRulesFile(path) ? RULES_REFUSED : this.#changedOnHost(path, before);
       this.#changes.push({ path, status: 'deleted', from: null, before: seen, after: null, refused });
     }
-    const changes = await this.#withRenames();
+    const changes = await pairRenames(this.#workspace, this.#changes, this.#signal);
     return changes.sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 
@@ -105,10 +103,19 @@ class Comparison {
   }
 
   async #statusOf(path: string, before: WorkspaceEntry, after: WorkspaceEntry) {
-    const { folder, upper } = this.#workspace;
     if (before.type !== after.type || before.sizeBytes !== after.sizeBytes) return 'modified' as const;
-    if (!(await haveSameContent(folder, upper, path, after.type))) return 'modified' as const;
+    if (!(await this.#isSame(path, after))) return 'modified' as const;
     return after.type === 'file' && before.mode !== after.mode ? ('mode' as const) : null;
+  }
+
+  async #isSame(path: string, { type, sizeBytes }: WorkspaceEntry): Promise<boolean> {
+    const read = (cursor: FolderCursor) =>
+      type === 'file'
+        ? digest(cursor, path, sizeBytes, this.#signal)
+        : readEntry(cursor, path, MAX_LINK_BYTES);
+    const known = await read(this.#workspace.folder);
+    const now = await read(this.#workspace.upper);
+    return known !== null && now !== null && known.equals(now);
   }
 
   async #unsafe(path: string, after: WorkspaceEntry): Promise<string | null> {
@@ -155,38 +162,14 @@ class Comparison {
       await directory.close();
     }
   }
-
-  /** Pairs deleted files with added ones of the same content, as git does. */
-  async #withRenames(): Promise<WorkspaceChange[]> {
-    const { folder, upper } = this.#workspace;
-    const bySize = new Map<number, WorkspaceChange[]>();
-    for (const change of this.#changes.filter(({ status }) => status === 'deleted')) {
-      const size = change.before?.sizeBytes ?? 0;
-      if (size > 0) bySize.set(size, [...(bySize.get(size) ?? []), change]);
-    }
-    const paired = new Set<WorkspaceChange>();
-    let hashed = 0;
-    for (const change of this.#changes.filter(({ status }) => status === 'added')) {
-      const candidates = bySize.get(change.after?.sizeBytes ?? 0) ?? [];
-      for (const candidate of candidates) {
-        if (paired.has(candidate) || hashed >= MAX_RENAMES) continue;
-        hashed += 1;
-        if ((await digest(folder, candidate.path)) !== (await digest(upper, change.path))) continue;
-        paired.add(candidate);
-        change.status = 'renamed';
-        change.from = candidate.path;
-        change.before = candidate.before;
-        change.refused ??= candidate.refused;
-        break;
-      }
-    }
-    return this.#changes.filter((change) => !paired.has(change));
-  }
 }
 
-/** With other rules, the next sandbox would see what this one must not. */
+/**
+ * With other rules, the next sandbox would see what this one must not. At any depth: a folder in the folder may
+ * be a workspace of its own.
+ */
 function isRulesFile(path: string): boolean {
-  return path.toLowerCase() === RULES_FILE;
+  return path.slice(path.lastIndexOf('/') + 1).toLowerCase() === RULES_FILE;
 }
 
 function isGit(path: string): boolean {
@@ -202,38 +185,4 @@ function entryOf(stats: Stats): WorkspaceEntry | null {
     sizeBytes: Number(stats.size),
     modifiedAt: Number(stats.mtimeNs / 1_000_000n),
   };
-}
-
-async function haveSameContent(
-  folder: FolderCursor,
-  upper: FolderCursor,
-  path: string,
-  type: WorkspaceEntry['type'],
-): Promise<boolean> {
-  if (type === 'file') {
-    const known = await digest(folder, path);
-    return known !== null && known === (await digest(upper, path));
-  }
-  const [one, other] = [
-    await readEntry(folder, path, MAX_LINK_BYTES),
-    await readEntry(upper, path, MAX_LINK_BYTES),
-  ];
-  return one !== null && other !== null && one.equals(other);
-}
-
-/** Null for what is not a regular file. */
-async function digest(cursor: FolderCursor, path: string): Promise<string | null> {
-  const file = await openRegular(cursor, path);
-  if (file === null) return null;
-  try {
-    const hash = createHash('sha256');
-    const buffer = Buffer.allocUnsafe(CHUNK);
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, 0, CHUNK, null);
-      if (bytesRead === 0) return hash.digest('hex');
-      hash.update(buffer.subarray(0, bytesRead));
-    }
-  } finally {
-    await file.close();
-  }
 }

@@ -27,7 +27,7 @@ function folderId({ stats }: HostDirectory): string {
 /**
  * Opens the folder of a new workspace.
  *
- * @throws `invalid_argument` for a file, `/` or a home folder, `not_found`, `unsupported` for its file system
+ * @throws `invalid_argument` for a file, `/`, a home folder or one of git's, `not_found`, `unsupported` for its file system
  */
 export async function openWorkspaceFolder({ localPath }: WorkspaceRequest): Promise<HostDirectory> {
   // All of `/home` too: it holds the secrets of everybody.
@@ -35,6 +35,13 @@ export async function openWorkspaceFolder({ localPath }: WorkspaceRequest): Prom
   if (localPath === '/' || homes.includes(localPath)) {
     throw new SandboxError('invalid_argument', `workspace.local_path ${localPath} is too much to share.`, {
       hint: 'Use the folder of one project.',
+      details: { local_path: localPath },
+    });
+  }
+  // What git keeps there, settings and hooks, runs programs on the host.
+  if (localPath.split('/').some((name) => name.toLowerCase() === '.git')) {
+    throw new SandboxError('invalid_argument', `workspace.local_path ${localPath} is inside of .git.`, {
+      hint: 'Use the folder that contains .git.',
       details: { local_path: localPath },
     });
   }

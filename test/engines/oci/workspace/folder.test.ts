@@ -22,6 +22,15 @@ describe('the folder of a workspace', () => {
     await expect(open(path)).rejects.toMatchObject({ code: 'invalid_argument' });
   });
 
+  it.each(['.git', '.git/hooks', '.GIT', 'modules/.Git/info'])('is not in %s', async (path) => {
+    mkdirSync(join(root, path), { recursive: true });
+    await expect(open(join(root, path))).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: expect.stringContaining(path),
+      hint: 'Use the folder that contains .git.',
+    });
+  });
+
   it('is neither a file nor a link, and exists', async () => {
     await expect(open(join(root, 'file'))).rejects.toMatchObject({ code: 'invalid_argument' });
     await expect(open(join(root, 'link'))).rejects.toMatchObject({ code: 'conflict' });

@@ -1,0 +1,95 @@
+import {
+  appendFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { WorkspaceChange, WorkspaceEntry } from '../../../../src/engines/engine.ts';
+import { StateLayout } from '../../../../src/engines/oci/state/state-layout.ts';
+import { applyChanges } from '../../../../src/engines/oci/workspace/apply.ts';
+import type { OnStep } from '../../../../src/engines/oci/workspace/journal.ts';
+import { openSides } from './support/open-sides.ts';
+
+let root: string;
+let sides: Awaited<ReturnType<typeof openSides>>;
+
+beforeEach(async () => {
+  root = realpathSync(mkdtempSync(join(tmpdir(), 'stage-')));
+  sides = await openSides(root);
+});
+afterEach(async () => {
+  await sides.close();
+  rmSync(root, { recursive: true });
+});
+
+function added(path: string, type: WorkspaceEntry['type'], sizeBytes: number): WorkspaceChange {
+  const after = { type, mode: 0o644, sizeBytes, modifiedAt: 0 };
+  return { path, status: 'added', from: null, before: null, after, refused: null };
+}
+
+const layout = () => new StateLayout(join(root, 'state'));
+const apply = (changes: WorkspaceChange[], signal = new AbortController().signal, onStep?: OnStep) =>
+  applyChanges(layout(), 'sbx_222222222222', sides, changes, signal, onStep);
+
+describe('what an apply stages', () => {
+  it.each(['/etc/passwd', '../outside', 'a/../../b'])('is no link that now leads to %s', async (target) => {
+    writeFileSync(join(root, 'upper/a'), 'a');
+    symlinkSync(target, join(root, 'upper/link'));
+    const changes = [added('a', 'file', 1), added('link', 'symlink', target.length)];
+    await expect(apply(changes)).rejects.toMatchObject({
+      code: 'conflict',
+      message: 'link changed while changes were being applied; none were.',
+    });
+    expect(readdirSync(join(root, 'folder'))).toEqual([]);
+  });
+
+  it('is a link that stays inside, and no file that took its place', async () => {
+    symlinkSync('x', join(root, 'upper/link'));
+    writeFileSync(join(root, 'upper/file'), 'file');
+    await apply([added('link', 'symlink', 1)]);
+    expect(readlinkSync(join(root, 'folder/link'))).toBe('x');
+    await expect(apply([added('file', 'symlink', 1)])).rejects.toMatchObject({ code: 'conflict' });
+  });
+
+  it('keeps the holes of a sparse file', async () => {
+    const size = 16 * 1_048_576;
+    writeFileSync(join(root, 'upper/sparse'), 'begin');
+    truncateSync(join(root, 'upper/sparse'), size - 3);
+    appendFileSync(join(root, 'upper/sparse'), 'end');
+    await apply([added('sparse', 'file', size)]);
+    const stats = statSync(join(root, 'folder/sparse'));
+    expect(stats.size).toBe(size);
+    expect(stats.blocks * 512).toBeLessThan(4 * 1_048_576);
+    const content = readFileSync(join(root, 'folder/sparse'));
+    expect(content.subarray(0, 5).toString() + content.subarray(-3).toString()).toBe('beginend');
+  });
+
+  it('ends where the file ended when it was compared', async () => {
+    writeFileSync(join(root, 'upper/log'), 'one\ntwo\nthree\n');
+    await apply([added('log', 'file', 8)]);
+    expect(readFileSync(join(root, 'folder/log'), 'utf8')).toBe('one\ntwo\n');
+  });
+
+  it('is removed when the call is cancelled in the middle of a file', async () => {
+    writeFileSync(join(root, 'upper/sparse'), 'x');
+    truncateSync(join(root, 'upper/sparse'), 2 ** 42);
+    const controller = new AbortController();
+    const onStep = (step: string) => {
+      if (step === 'stage sparse') controller.abort(new Error('cancelled'));
+    };
+    const applied = apply([added('sparse', 'file', 2 ** 42)], controller.signal, onStep);
+    await expect(applied).rejects.toThrow('cancelled');
+    expect(readdirSync(join(root, 'folder'))).toEqual([]);
+    expect(readdirSync(join(root, 'state/journals'))).toEqual([]);
+  });
+});
