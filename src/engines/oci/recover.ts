@@ -1,10 +1,11 @@
 /** Recovery: cleans up after processes that died halfway. Every step is idempotent. */
-import { readdir, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { throwIfCancelled } from '../../shared/errors.ts';
 import { isAbandonedTemporary } from '../../shared/fs/atomic-file.ts';
 import { pathExists } from '../../shared/fs/path-exists.ts';
 import { identify } from '../../shared/process-identity.ts';
+import { removeTemporaryFiles } from './cleanup/temporary-files.ts';
 import type { OciContext } from './context.ts';
 import { templateOf } from './host/etc-template.ts';
 import type { Host } from './host/host.ts';
@@ -31,13 +32,6 @@ async function removeUnfinished(host: Host): Promise<void> {
     host.idMap,
     dead.map(({ path }) => path),
   );
-}
-
-/** Removes half-written files whose writer was killed. */
-async function removeTemporaryFiles(dir: string): Promise<void> {
-  for (const name of await readdir(dir)) {
-    if (isAbandonedTemporary(name)) await rm(join(dir, name), { recursive: true, force: true });
-  }
 }
 
 /** Releases a lock whose holder was killed; waits for a live holder. */
@@ -68,11 +62,20 @@ async function recoverSnapshots(context: OciContext, host: Host, templates: Set<
     await removeSnapshotLeftovers(host);
     await collectSnapshots(context);
     for (const id of await listSnapshotIds(host.layout))
-      await removeTemporaryFiles(host.layout.snapshot(id).dir);
+      await removeTemporaryFiles(host, host.layout.snapshot(id).dir);
     for (const template of await templatesOfSnapshots(host)) templates.add(template);
     await removeOldTemplates(host, templates);
   } catch (error) {
     context.log.error({ err: error }, 'cannot determine unused snapshots; keeping all of them');
+  }
+}
+
+/** One thing that cannot be cleaned up must not keep the rest from it. */
+async function attempt(context: OciContext, failure: string, work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    context.log.error({ err: error }, failure);
   }
 }
 
@@ -83,16 +86,16 @@ async function recoverSnapshots(context: OciContext, host: Host, templates: Set<
 export async function recoverAll(context: OciContext, signal: AbortSignal): Promise<string[]> {
   if (!(await context.hasState())) return [];
   const host = await context.host();
-  await removeUnfinished(host);
+  await attempt(context, 'cannot remove sandboxes that were never started', () => removeUnfinished(host));
   throwIfCancelled(signal);
-  await host.images.sweep();
-  for (const dir of [host.layout.stateDir, host.layout.binaries, host.layout.trash])
-    await removeTemporaryFiles(dir);
-  try {
-    await recoverJournals(host.layout);
-  } catch (error) {
-    context.log.error({ err: error }, 'cannot finish changes of a workspace that were being applied');
+  await attempt(context, 'cannot remove unfinished images', () => host.images.sweep());
+  const { stateDir, binaries, trash, volumes, journals } = host.layout;
+  for (const dir of [stateDir, binaries, trash, volumes, journals]) {
+    await attempt(context, `cannot remove temporary files in ${dir}`, () => removeTemporaryFiles(host, dir));
   }
+  await attempt(context, 'cannot finish changes of a workspace that were being applied', () =>
+    recoverJournals(host.layout),
+  );
   const recovered: string[] = [];
   const templates = new Set<string>();
   for (const sandboxId of await listSandboxIds(host.layout)) {
@@ -113,7 +116,7 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
       }
       if (before.endedAt === null && after.endedAt !== null) recovered.push(sandboxId);
       await releaseLock(host, sandboxId);
-      await removeTemporaryFiles(paths.dir);
+      await removeTemporaryFiles(host, paths.dir);
     } catch (error) {
       context.log.error({ sandboxId, err: error }, 'cannot reconcile a sandbox; leaving it as it is');
     }

@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lchown, lstat, mkdir, open, readlink, symlink } from 'node:fs/promises';
-import { join } from 'node:path';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { withFileLock } from '../../../shared/fs/file-lock.ts';
@@ -12,11 +11,12 @@ import { stageName } from '../../../shared/fs/stage-name.ts';
 import type { WorkspaceApplied, WorkspaceChange, WorkspaceEntry } from '../../engine.ts';
 import type { StateLayout } from '../state/state-layout.ts';
 import {
+  finishJournals,
+  folderLock,
   type Journal,
   newJournal,
   type OnStep,
   performSteps,
-  recoverJournals,
   removeJournal,
   rollBack,
   type Step,
@@ -36,8 +36,7 @@ export async function withFolderLock<Result>(
   work: () => Promise<Result>,
 ): Promise<Result> {
   await mkdir(layout.journals, { recursive: true, mode: 0o700 });
-  const lock = join(layout.journals, `${record.folder.replace(':', '-')}.lock`);
-  return withFileLock(lock, work, { signal });
+  return withFileLock(folderLock(layout, record.folder), work, { signal });
 }
 
 /**
@@ -53,7 +52,7 @@ export async function applyChanges(
   signal: AbortSignal,
   onStep: OnStep = () => {},
 ): Promise<WorkspaceApplied> {
-  await recoverJournals(layout, workspace.record.folder);
+  await finishJournals(layout, workspace.record);
   const refused = changes.filter((change) => change.refused !== null);
   const wanted = changes.filter((change) => change.refused === null);
   if (wanted.length === 0) return { applied: [], refused };
@@ -88,13 +87,13 @@ const CHANGED_LATE = 'the host changed it while changes were being applied';
 
 async function stepsOf({ folder }: OpenWorkspace, changes: WorkspaceChange[]): Promise<Step[]> {
   const steps: Step[] = [];
-  const add = async (path: string, deletes: boolean): Promise<void> => {
+  const add = async (path: string, deletes: boolean, from: string | null = null): Promise<void> => {
     const entry = await folder.entry(path);
     const expected = entry === null ? null : await stampAt(entry.parent, entry.name);
-    steps.push({ path, staged: deletes ? null : stageName(entry?.name ?? 'new'), expected });
+    steps.push({ path, staged: deletes ? null : stageName(entry?.name ?? 'new'), expected, from });
   };
   for (const { path, after, from } of changes) {
-    await add(path, after === null);
+    await add(path, after === null, from);
     if (from !== null) await add(from, true);
   }
   // A file may take the place of a directory whose files go.

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import { syncDirectory, writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
+import { withFileLock } from '../../../shared/fs/file-lock.ts';
 import { HostDirectory } from '../../../shared/fs/host-directory.ts';
 import { listDirectory } from '../../../shared/fs/list-directory.ts';
 import { currentProcess, isProcessAlive } from '../../../shared/process-identity.ts';
@@ -20,12 +21,14 @@ const stepSchema = z.strictObject({
   staged: z.string().nullable(),
   /** The stamp of the file that it replaces; null for none. */
   expected: z.string().nullable(),
+  /** The path that it was renamed from, which another step deletes. */
+  from: z.string().nullable().default(null),
 });
 export type Step = z.output<typeof stepSchema>;
 
 const journalSchema = z.strictObject({
   localPath: z.string(),
-  folder: z.string(),
+  folder: z.string().regex(/^\d+:\d+$/),
   owner: z.strictObject({ pid: z.number().int().positive(), startTime: z.string(), bootId: z.string() }),
   committed: z.boolean(),
   /** Directories to create, parents first. */
@@ -64,9 +67,10 @@ export async function performSteps(
   const skipped: string[] = [];
   const deletions = steps.filter(({ staged }) => staged === null);
   const placements = steps.filter(({ staged }) => staged !== null);
+  const kept = await renamesInDoubt(folder, placements);
   for (const step of deletions) {
     onStep(`delete ${step.path}`);
-    if (!(await perform(folder, step))) skipped.push(step.path);
+    if (kept.has(step.path) || !(await perform(folder, step))) skipped.push(step.path);
   }
   // A file may take the place of a directory.
   for (const { path } of deletions) await removeEmptyParents(folder, path);
@@ -77,6 +81,20 @@ export async function performSteps(
   onStep('placed');
   await syncParents(folder, steps);
   return skipped;
+}
+
+/** What renamed files were called before, where the file under its new name cannot be placed: they stay. */
+async function renamesInDoubt(folder: FolderCursor, placements: Step[]): Promise<Set<string>> {
+  const kept = new Set<string>();
+  for (const { path, staged, expected, from } of placements) {
+    if (from === null || staged === null) continue;
+    const entry = await folder.entry(path);
+    const isUnchanged = entry !== null && (await stampAt(entry.parent, entry.name)) === expected;
+    const isStaged = entry !== null && (await stampAt(entry.parent, staged)) !== null;
+    // Changed and no more staged: it was placed before a crash.
+    if (entry === null || isUnchanged !== isStaged) kept.add(from);
+  }
+  return kept;
 }
 
 /** Git keeps no empty directories either. */
@@ -102,6 +120,11 @@ async function perform(folder: FolderCursor, { path, staged, expected }: Step): 
     else return await replace(parent, staged, name);
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
+    // Without what was staged, nothing was placed.
+    if (staged !== null) {
+      await rm(parent.at(staged), { force: true });
+      return false;
+    }
   }
   return true;
 }
@@ -160,43 +183,100 @@ async function removeEmpty(folder: FolderCursor, path: string): Promise<boolean>
   }
 }
 
+/** Held while a folder is changed; `folder` is its id. */
+export function folderLock(layout: StateLayout, folder: string): string {
+  return join(layout.journals, `${folder.replace(':', '-')}.lock`);
+}
+
 /**
- * Finishes or undoes what processes that have died were applying, and what failed in the middle.
- *
- * @param locked the id of the folder whose lock the caller holds, so that nobody is applying to it
- * @returns the folders
+ * Finishes or undoes what was being applied to a folder when its process died or failed. Call it with the lock
+ * of the folder. Journals of other folders, and damaged ones, are left to `recoverJournals`.
  */
-export async function recoverJournals(layout: StateLayout, locked: string | null = null): Promise<string[]> {
-  const recovered: string[] = [];
-  for (const file of await listDirectory(layout.journals)) {
-    if (!file.endsWith('.json')) continue;
-    const text = await readFile(join(layout.journals, file), 'utf8');
-    const journal = journalSchema.parse(JSON.parse(text));
-    if (journal.folder !== locked && isProcessAlive(journal.owner)) continue;
-    await recoverOne(journal);
-    await rm(join(layout.journals, file), { force: true });
-    recovered.push(journal.localPath);
+export async function finishJournals(
+  layout: StateLayout,
+  { folder, localPath }: Pick<Journal, 'folder' | 'localPath'>,
+): Promise<void> {
+  for (const file of await journalFiles(layout)) {
+    const journal = await readJournal(layout, file).catch(() => null);
+    if (journal === null) continue;
+    const isOwn = journal.folder === folder || (isOfEarlierBoot(journal) && journal.localPath === localPath);
+    if (isOwn) await finish(layout, file, journal);
   }
+}
+
+/**
+ * Finishes or undoes what processes that have died were applying.
+ *
+ * @returns the folders
+ * @throws AggregateError if some could not be recovered, after all the others
+ */
+export async function recoverJournals(layout: StateLayout): Promise<string[]> {
+  const recovered: string[] = [];
+  const errors: unknown[] = [];
+  for (const file of await journalFiles(layout)) {
+    try {
+      const seen = await readJournal(layout, file);
+      if (seen === null || isProcessAlive(seen.owner)) continue;
+      await withFileLock(folderLock(layout, seen.folder), async () => {
+        // An apply to the same folder may have finished it meanwhile.
+        const journal = await readJournal(layout, file);
+        if (journal === null) return;
+        await finish(layout, file, journal);
+        recovered.push(journal.localPath);
+      });
+    } catch (error) {
+      errors.push(new Error(`cannot recover ${file}`, { cause: error }));
+    }
+  }
+  if (errors.length > 0) throw new AggregateError(errors, `${errors.length} journals are not recovered`);
   return recovered;
 }
 
-async function recoverOne(journal: Journal): Promise<void> {
+async function journalFiles(layout: StateLayout): Promise<string[]> {
+  return (await listDirectory(layout.journals)).filter((file) => file.endsWith('.json'));
+}
+
+/** Null if it has gone: its apply has ended. */
+async function readJournal(layout: StateLayout, file: string): Promise<Journal | null> {
+  try {
+    return journalSchema.parse(JSON.parse(await readFile(join(layout.journals, file), 'utf8')));
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+async function finish(layout: StateLayout, file: string, journal: Journal): Promise<void> {
+  const root = await openFolder(journal);
+  const cursor = root === null ? null : new FolderCursor(root);
+  try {
+    if (cursor !== null && journal.committed) await performSteps(cursor, journal);
+    else if (cursor !== null) await rollBack(cursor, journal);
+  } finally {
+    await cursor?.close();
+    await root?.close();
+  }
+  await rm(join(layout.journals, file), { force: true });
+}
+
+/** Null if it is gone: then there is nothing to finish. */
+async function openFolder(journal: Journal): Promise<HostDirectory | null> {
   let root: HostDirectory;
   try {
     root = await HostDirectory.open(journal.localPath);
   } catch (error) {
-    // Without the folder there is nothing to finish.
     const code = systemErrorCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return;
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return null;
     throw error;
   }
-  const cursor = new FolderCursor(root);
-  try {
-    if (`${root.stats.dev}:${root.stats.ino}` !== journal.folder) return;
-    if (journal.committed) await performSteps(cursor, journal);
-    else await rollBack(cursor, journal);
-  } finally {
-    await cursor.close();
-    await root.close();
-  }
+  const [device, inode] = journal.folder.split(':');
+  // A boot may number the devices differently.
+  const isSameDevice = isOfEarlierBoot(journal) || String(root.stats.dev) === device;
+  if (isSameDevice && String(root.stats.ino) === inode) return root;
+  await root.close();
+  return null;
+}
+
+function isOfEarlierBoot({ owner }: Journal): boolean {
+  return owner.bootId !== currentProcess().bootId;
 }

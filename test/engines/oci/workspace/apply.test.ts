@@ -9,7 +9,12 @@ import { isDeepStrictEqual } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { StateLayout } from '../../../../src/engines/oci/state/state-layout.ts';
-import { newJournal, recoverJournals, writeJournal } from '../../../../src/engines/oci/workspace/journal.ts';
+import {
+  finishJournals,
+  newJournal,
+  recoverJournals,
+  writeJournal,
+} from '../../../../src/engines/oci/workspace/journal.ts';
 import { stampOf } from '../../../../src/engines/oci/workspace/stamp.ts';
 import { mapConcurrent } from '../../../../src/shared/async/map-concurrent.ts';
 import { CHANGES } from './support/changes.ts';
@@ -106,13 +111,14 @@ describe('an apply that is killed', () => {
     const localPath = join(home, 'folder');
     const layout = new StateLayout(join(home, 'state'));
     const { dev, ino } = await stat(localPath);
-    const steps = [{ path: 'old/d0', staged: null, expected: await stampOfFile(join(localPath, 'old/d0')) }];
+    const expected = await stampOfFile(join(localPath, 'old/d0'));
+    const steps = [{ path: 'old/d0', staged: null, expected, from: null }];
     const journal = newJournal(localPath, `${dev}:${ino}`, { directories: [], steps });
     await writeJournal(layout, 'sbx_222222222222-1', { ...journal, committed: true });
     // Its owner, this process, is alive.
     expect(await recoverJournals(layout)).toEqual([]);
-    expect(await recoverJournals(layout, `${dev}:${ino}`)).toEqual([localPath]);
+    await finishJournals(layout, { folder: `${dev}:${ino}`, localPath });
     await expect(stat(join(localPath, 'old/d0'))).rejects.toThrow('ENOENT');
-    expect(await recoverJournals(layout, `${dev}:${ino}`)).toEqual([]);
+    expect((await readdir(layout.journals)).filter((file) => file.endsWith('.json'))).toEqual([]);
   });
 });
