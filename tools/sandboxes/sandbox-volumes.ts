@@ -48,6 +48,20 @@ export function toVolumes(list: z.output<typeof volumes>): NonNullable<CreateReq
   return list.map(({ name, path, read_only }) => ({ name, path, readOnly: read_only ?? false }));
 }
 
+/** @throws `invalid_argument` if a volume would hide the workspace at this path */
+export function requireVisible(workspacePath: string, list: CreateRequest['volumes'] = []): void {
+  const over = list.find(({ path }) => `${workspacePath}/`.startsWith(`${path}/`));
+  if (over === undefined) return;
+  throw new SandboxError(
+    'invalid_argument',
+    `The volume ${over.name} at ${over.path} would hide the workspace at ${workspacePath}.`,
+    {
+      hint: 'Call sandbox_create with another path for the volume: beside the workspace or below it.',
+      details: { volume: over.name, path: over.path, workspace: workspacePath },
+    },
+  );
+}
+
 function overlaps(one: string, other: string): boolean {
   return `${one}/`.startsWith(`${other}/`) || `${other}/`.startsWith(`${one}/`);
 }

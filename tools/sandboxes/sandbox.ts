@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { SandboxHandle } from '../../src/registry/types.ts';
+import type { CreateRequest, SandboxHandle } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { MAX_PORTS } from '../../src/shared/network/exposed-ports.ts';
 import { ADDS, READ_ONLY, REPLACES } from '../common/annotations.ts';
@@ -22,7 +22,7 @@ import { sandboxAnswer, sandboxOutput } from './sandbox-result.ts';
 import { source } from './sandbox-source.ts';
 import { STATUSES, waitForStatus } from './sandbox-status.ts';
 import { stopSandbox } from './sandbox-stop.ts';
-import { volumes } from './sandbox-volumes.ts';
+import { requireVisible, volumes } from './sandbox-volumes.ts';
 import { takeSnapshot } from './snapshot.ts';
 import { toWorkspace, workspace } from './workspace.ts';
 
@@ -70,12 +70,13 @@ const create = defineTool({
   output: sandboxOutput,
   async handle(args, context) {
     const { session, signal, progress, softTimeoutMs } = context;
-    const request = {
+    const request: CreateRequest = {
       ...toCreateRequest(args),
       ...(args.workspace && {
         workspace: await toWorkspace(args.workspace, args.source?.type, context.config),
       }),
     };
+    if (request.workspace !== undefined) requireVisible(request.workspace.path, request.volumes);
     if (context.config.engine === 'vercel' && session.created === 0)
       await context.confirm('Create a cloud sandbox? The account of the operator is charged for it.');
     const report = context.wantsProgress && { report: progress };
