@@ -39,7 +39,7 @@ export const HTTP_FLAGS = [
     repeatable: true,
     default: "the server's own host names",
     description:
-      'Web origin that may call the server from a browser: `https://chat.example`. Repeatable; separated by `,` in the environment.',
+      'Web origin that may call the server from a browser: `https://chat.example`. Pages of this machine on other ports need it too. Repeatable; separated by `,` in the environment.',
   },
   {
     name: 'auth-tokens-file',

@@ -18,23 +18,29 @@ export interface HostRules {
  * limited to this machine.
  */
 export function checkHost(headers: IncomingHttpHeaders, rules: HostRules): Refusal | null {
-  const host = hostOf(headers.host ?? '');
-  if (host === null || !isAllowed(host, rules)) {
+  const host = parseHost(headers.host ?? '');
+  if (host === null || !isAllowed(host.name, rules)) {
     const message = `Host ${JSON.stringify((headers.host ?? '').slice(0, 100))} is not allowed; the operator allows names with --allow-host.`;
     return { status: 403, message };
   }
   const { origin } = headers;
-  if (origin === undefined || isAllowedOrigin(origin, rules)) return null;
+  if (origin === undefined || isAllowedOrigin(origin, host, rules)) return null;
   const message = `Origin ${JSON.stringify(origin.slice(0, 100))} is not allowed; the operator allows origins with --allow-origin.`;
   return { status: 403, message };
 }
 
-function isAllowedOrigin(origin: string, rules: HostRules): boolean {
+/**
+ * A loopback address on another port may be a program in a sandbox, whose exposed ports are there. A page at
+ * another address of the network is a stranger.
+ */
+function isAllowedOrigin(origin: string, host: Host, rules: HostRules): boolean {
   if (rules.origins.includes(origin)) return true;
   if (!/^https?:\/\//.test(origin) || !URL.canParse(origin)) return false;
-  const name = new URL(origin).hostname.replace(/^\[(.*)\]$/, '$1');
-  // A page at another address of the network is a stranger.
-  return rules.names.includes(name) || isLoopback(name);
+  const { hostname, port, protocol } = new URL(origin);
+  const name = hostname.replace(/^\[(.*)\]$/, '$1');
+  if (!isLoopback(name)) return rules.names.includes(name);
+  const usual = protocol === 'https:' ? '443' : '80';
+  return isLoopback(host.name) && (port || usual) === (host.port ?? usual);
 }
 
 function isAllowed(host: string, rules: HostRules): boolean {
@@ -42,9 +48,18 @@ function isAllowed(host: string, rules: HostRules): boolean {
   return isIP(host) !== 0 && (!rules.loopback || isLoopback(host));
 }
 
-/** The host without its port, in lower case; null if it is malformed. */
-function hostOf(header: string): string | null {
-  const [, bracketed, plain] =
-    /^(?:\[([0-9a-f:.]{2,45})\]|([a-z0-9._-]{1,253}))(?::\d{1,5})?$/i.exec(header) ?? [];
-  return (bracketed ?? plain)?.toLowerCase() ?? null;
+/** What `Host` holds. */
+interface Host {
+  /** In lower case, without brackets. */
+  readonly name: string;
+  /** Null if the header names none. */
+  readonly port: string | null;
+}
+
+/** Null if the header is malformed. */
+function parseHost(header: string): Host | null {
+  const [, bracketed, plain, port = null] =
+    /^(?:\[([0-9a-f:.]{2,45})\]|([a-z0-9._-]{1,253}))(?::(\d{1,5}))?$/i.exec(header) ?? [];
+  const name = bracketed ?? plain;
+  return name === undefined ? null : { name: name.toLowerCase(), port };
 }

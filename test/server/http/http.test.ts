@@ -204,6 +204,28 @@ describe('bad requests', () => {
     expect(await statusOf(`${server.url}/healthz`, { host: '10.0.0.1' })).toBe(200);
   });
 
+  it('lets its own pages call, and not those of a program in a sandbox', async () => {
+    const server = await startHttp({ tools: [echo] });
+    const { port } = new URL(server.url);
+    const statusFor = async (origin: string, host = `127.0.0.1:${port}`) =>
+      statusOf(`${server.url}/mcp`, { host, origin });
+    for (const name of ['127.0.0.1', 'localhost', '[::1]'])
+      expect(await statusFor(`http://${name}:${port}`)).toBe(400);
+    expect(await statusFor('https://localhost', 'localhost:443')).toBe(400);
+    for (const origin of ['http://127.0.0.1:1', 'http://localhost', 'https://[::1]:1', 'https://localhost'])
+      expect(await statusFor(origin)).toBe(403);
+    expect(await statusFor('http://localhost', 'localhost')).toBe(400);
+    expect(await statusFor('http://localhost:1', 'localhost')).toBe(403);
+  });
+
+  it('is not called by pages of the machine of its client', async () => {
+    const flags = { 'public-url': 'https://sandbox.example' };
+    const server = await startHttp({ tools: [echo], flags });
+    const statusFor = (origin: string) => statusOf(`${server.url}/mcp`, { host: 'sandbox.example', origin });
+    expect(await statusFor('https://localhost')).toBe(403);
+    expect(await statusFor('https://sandbox.example')).toBe(400);
+  });
+
   it('lets pages of allowed origins call', async () => {
     const origin = 'https://chat.example';
     const server = await startHttp({ tools: [echo], flags: { 'allow-origin': origin } });
