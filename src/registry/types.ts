@@ -217,9 +217,13 @@ export interface Session {
   create(request: CreateRequest, signal: AbortSignal, wait?: CreateWait): Promise<SandboxView>;
   /**
    * `sandbox_get`: selects the sandbox, attaches to it if another session created it, and opens what needs a
-   * living process.
+   * living process. It also starts a stopped persistent sandbox again, unless `resume` is false.
    */
-  attach(sandboxId: string | undefined, signal: AbortSignal): Promise<SandboxView>;
+  attach(
+    sandboxId: string | undefined,
+    signal: AbortSignal,
+    options?: { resume?: boolean },
+  ): Promise<SandboxView>;
   /** The sandboxes that this principal may see, newest first. */
   list(query: ListQuery, signal: AbortSignal): Promise<Page<SandboxView>>;
   /**

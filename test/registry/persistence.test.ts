@@ -102,6 +102,17 @@ describe('a named sandbox', () => {
     expect(resumed).toEqual([sandboxId]);
   });
 
+  it('is selected as it is by a server that only reads', async () => {
+    const { registry, resumed } = openPersistent();
+    const session = registry.openSession('local');
+    const { sandboxId } = await session.create(NAMED, neverAborted);
+    await (await session.sandbox(sandboxId)).stop(neverAborted);
+    const view = await session.attach(sandboxId, neverAborted, { resume: false });
+    expect(view.status).toBe('stopped');
+    expect((await (await session.sandbox(undefined)).view(neverAborted)).sandboxId).toBe(sandboxId);
+    expect(resumed).toEqual([]);
+  });
+
   it('is counted again when it is resumed, and not resumed where that is too many', async () => {
     const { registry, resumed } = openPersistent({ maxSandboxes: 1 });
     const session = registry.openSession('local');

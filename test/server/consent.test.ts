@@ -97,6 +97,20 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
     expect(owner.questions).toEqual([]);
   });
 
+  it('a sandbox of a conversation is stopped outside of it', async () => {
+    const server = await start();
+    const owner = await connect(server, era);
+    const { sandbox_id } = await owner.call('sandbox_create', {}, 'one');
+    const { call, questions } = await connect(server, era, 'decline');
+    const { sandbox_id: own } = await call('sandbox_create');
+    expect((await call('sandbox_stop', { sandbox_id })).text).toContain('nothing was done');
+    expect(questions).toHaveLength(1);
+    expect(await call('sandbox_stop', { sandbox_id: own, blocking: true })).toMatchObject({
+      status: 'stopped',
+    });
+    expect(questions).toHaveLength(1);
+  });
+
   it('the first cloud sandbox of a session is created', async () => {
     const { call, questions } = await connect(
       await start({ flags: { engine: 'vercel' } }),

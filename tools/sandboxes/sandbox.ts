@@ -98,7 +98,8 @@ const get = defineTool({
   input: z.strictObject({ sandbox_id: sandboxId }),
   output: sandboxOutput,
   async handle(args, context) {
-    const view = await context.session.attach(args.sandbox_id, context.signal);
+    const { session, signal, config } = context;
+    const view = await session.attach(args.sandbox_id, signal, { resume: !config.readOnly });
     return { structured: sandboxAnswer(view, context) };
   },
 });

@@ -87,11 +87,16 @@ export class RegistrySession implements Session {
     return this.#creates.create(request, signal, wait);
   }
 
-  attach(sandboxId: string | undefined, signal: AbortSignal): Promise<SandboxView> {
+  attach(
+    sandboxId: string | undefined,
+    signal: AbortSignal,
+    { resume = true }: { resume?: boolean } = {},
+  ): Promise<SandboxView> {
     return this.#scope.run(signal, async (either) => {
       const record = await this.#findOrAdopt(sandboxId, either);
       const handle = this.#handle(record);
-      const view = await resumeIfStopped(this.#context, record, await handle.view(either), either);
+      const found = await handle.view(either);
+      const view = resume ? await resumeIfStopped(this.#context, record, found, either) : found;
       if (!this.#owned.has(record.sandboxId)) this.#attached.set(record.sandboxId, record);
       this.#current = record.sandboxId;
       if (view.status !== 'running') return view;

@@ -1,7 +1,8 @@
 /** The revision 2026-07-28 over HTTP, which has no sessions. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import type { Session } from '../../../src/registry/types.ts';
 import { SandboxError } from '../../../src/shared/errors.ts';
-import { FakeClock } from '../../registry/support/registry.ts';
+import { FakeClock, openWorld } from '../../registry/support/registry.ts';
 import { deferred, toolOf } from '../support/connected-server.ts';
 import { type HttpServer, post, startHttp } from './support/http-server.ts';
 import { connectNewest, type NewestClientOptions, REVISION } from './support/newest-client.ts';
@@ -192,6 +193,18 @@ describe('the current sandbox of a principal', () => {
     expect(await again?.call('sandbox_get')).toMatchObject({ sandbox_id: first });
   });
 
+  it('is found behind any number of sandboxes that ended later', async () => {
+    const server = await startHttp();
+    const { call } = await connect(server, 'pin');
+    const { sandbox_id: living } = await call('sandbox_create');
+    for (let count = 0; count < 21; count++) {
+      server.world.clock.advance(1);
+      const { sandbox_id } = await call('sandbox_create');
+      await call('sandbox_stop', { sandbox_id, blocking: true });
+    }
+    expect(await call('sandbox_get')).toMatchObject({ sandbox_id: living, status: 'running' });
+  });
+
   it('belongs to a conversation that the client names', async () => {
     const { call } = await connect(await startHttp(), 'pin');
     const one = Reflect.get(await call('sandbox_create', {}, 'one'), 'sandbox_id');
@@ -215,5 +228,39 @@ describe('the current sandbox of a principal', () => {
     };
     await expect.poll(freed).not.toBeNull();
     expect(await call('sandbox_get', {}, 'one')).toMatchObject({ sandbox_id: one, status: 'running' });
+  });
+
+  it('stays if it is created while its conversation is found idle', async () => {
+    const world = openWorld();
+    const infoRequested = deferred<null>();
+    const answer = deferred<null>();
+    const ended: Session[] = [];
+    const openSession = world.registry.openSession.bind(world.registry);
+    vi.spyOn(world.registry, 'openSession').mockImplementation((principal) => {
+      const session = openSession(principal);
+      const info = session.info.bind(session);
+      vi.spyOn(session, 'info').mockImplementation(async (signal) => {
+        const before = await info(signal);
+        infoRequested.resolve(null);
+        await answer.promise;
+        return before;
+      });
+      const end = session.end.bind(session);
+      vi.spyOn(session, 'end').mockImplementation((reason) => {
+        ended.push(session);
+        return end(reason);
+      });
+      return session;
+    });
+    const clock = new FakeClock();
+    const server = await startHttp({ world, clock, flags: { 'session-idle': '60s' } });
+    const { call } = await connect(server, 'pin');
+    await call('sandbox_list', {}, 'one');
+    clock.advance(61_000);
+    await infoRequested.promise;
+    const { sandbox_id } = await call('sandbox_create', {}, 'one');
+    answer.resolve(null);
+    expect(await call('sandbox_get', { sandbox_id }, 'one')).toMatchObject({ status: 'running' });
+    expect(ended.some((session) => session.owns(String(sandbox_id)))).toBe(false);
   });
 });

@@ -107,9 +107,10 @@ export class CallerSessions {
   }
 
   async #endIdle(key: string, entry: Entry): Promise<void> {
+    const { idle } = entry;
     const holds = await this.#holdsSandboxes(entry);
-    // A request may have come meanwhile.
-    if (entry.open > 0 || this.#entries.get(key) !== entry) return;
+    // A request may have come meanwhile, created a sandbox and ended: then there is another timer.
+    if (entry.open > 0 || entry.idle !== idle || this.#entries.get(key) !== entry) return;
     if (holds) this.#waitIdle(key, entry);
     else this.#end(key, entry, 'idle');
   }

@@ -44,8 +44,12 @@ export class PrincipalSession implements Session {
     return this.#session.create(request, signal, wait);
   }
 
-  async attach(sandboxId: string | undefined, signal: AbortSignal): Promise<SandboxView> {
-    return this.#session.attach(sandboxId ?? (await this.#newest(signal)), signal);
+  async attach(
+    sandboxId: string | undefined,
+    signal: AbortSignal,
+    options?: { resume?: boolean },
+  ): Promise<SandboxView> {
+    return this.#session.attach(sandboxId ?? (await this.#newest(signal)), signal, options);
   }
 
   list(query: ListQuery, signal: AbortSignal): ReturnType<Session['list']> {
@@ -56,9 +60,8 @@ export class PrincipalSession implements Session {
     return this.#session.sandbox(sandboxId ?? (await this.#newest(new AbortController().signal)));
   }
 
-  /** The principal is the owner: there is no other session it could belong to. */
-  owns(): boolean {
-    return true;
+  owns(sandboxId: string): boolean {
+    return this.#session.owns(sandboxId);
   }
 
   command(commandId: string): Promise<CommandHandle> {
@@ -80,7 +83,16 @@ export class PrincipalSession implements Session {
 
   /** Without one, the session says what to do. */
   async #newest(signal: AbortSignal): Promise<string | undefined> {
-    const { items } = await this.#session.list(NEWEST, signal);
-    return items.find(({ status }) => LIVING.includes(status))?.sandboxId;
+    let cursor: string | null = null;
+    do {
+      const page: Awaited<ReturnType<Session['list']>> = await this.#session.list(
+        { ...NEWEST, cursor },
+        signal,
+      );
+      const living = page.items.find(({ status }) => LIVING.includes(status));
+      if (living !== undefined) return living.sandboxId;
+      cursor = page.nextCursor;
+    } while (cursor !== null);
+    return undefined;
   }
 }
