@@ -1,5 +1,5 @@
 /** The authorization server whose access tokens `--transport http` accepts. */
-import { isLoopback } from '../shared/network/loopback.ts';
+import { isSecureUrl } from '../shared/network/secure-url.ts';
 import type { FlagName } from './flags.ts';
 import { parseHttpUrl } from './http-url.ts';
 import { ConfigError, type Setting } from './setting.ts';
@@ -32,8 +32,7 @@ export function oauthSettings(given: (name: FlagName) => Setting | undefined): O
 /** Over plain HTTP anybody on the way could replace the keys. */
 function secureUrl(setting: Setting): string {
   const url = parseHttpUrl(setting.value);
-  const isSecure = url?.protocol === 'https:' || isLoopback(url?.hostname.replace(/^\[(.*)\]$/, '$1') ?? '');
-  if (url !== null && url.hash === '' && isSecure) return setting.value;
+  if (url !== null && url.hash === '' && isSecureUrl(url)) return setting.value;
   throw new ConfigError(setting, 'is not an https URL; use one such as https://login.example.');
 }
 

@@ -13,7 +13,6 @@ import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { isLoopback } from '../../shared/network/loopback.ts';
 import { selectTools } from '../select-tools.ts';
 import { createAuthenticator } from './authenticate.ts';
-import type { Authenticate } from './caller.ts';
 import { allowCrossOrigin } from './cross-origin.ts';
 import { checkHost, type HostRules } from './host-check.ts';
 import { HttpSessions, type HttpSessionsOptions } from './http-sessions.ts';
@@ -24,7 +23,7 @@ import type { IssuerKeysOptions } from './oauth/issuer-keys.ts';
 import type { OAuth } from './oauth/oauth.ts';
 import { scopeCheck } from './oauth/scope-check.ts';
 import { offeredScopes, type Scope } from './oauth/scopes.ts';
-import { PreviewProxy } from './previews/preview-proxy.ts';
+import { PreviewProxy, type PreviewProxyOptions } from './previews/preview-proxy.ts';
 import { Previews } from './previews/previews.ts';
 import { serveUpgrades } from './previews/upgrades.ts';
 import { RateLimit } from './rate-limit.ts';
@@ -72,7 +71,7 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   };
   const server = createHttpServer(limits);
   const tools = selectTools(options.tools, config);
-  const openOAuth = await loadOAuth(options, offeredScopes(tools, config.engine));
+  const openOAuth = await loadOAuth(options, offeredScopes(tools, config));
   // No further await: a request before the handler is set would not be answered.
   await listen(server, host, port);
   const url = urlOf(host, server.address());
@@ -91,12 +90,18 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     return new StatelessRequests({ ...options, clock, onOutcome });
   });
   const authenticate = createAuthenticator(tokens, oauth);
-  const previews = openPreviews(options, publicUrl ?? url, authenticate);
+  const checkScopes = scopeCheck(oauth, tools, config);
+  const requiresToken = tokens.length > 0 || oauth !== null;
+  const previews = openPreviews(options, publicUrl ?? url, {
+    authenticate,
+    requiresToken,
+    checkScopes: (caller) => checkScopes(caller, {}),
+  });
   const endpoint = new McpEndpoint({
     sessions,
     stateless: () => stateless.get(),
     authenticate,
-    checkScopes: scopeCheck(oauth, tools, config.engine),
+    checkScopes,
     rateLimit: rateLimit === null ? null : new RateLimit(rateLimit),
     ...(options.maxMessageBytes !== undefined && { maxMessageBytes: options.maxMessageBytes }),
   });
@@ -114,6 +119,7 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   };
   metrics.watch(server);
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    metrics.watchResponse(response);
     response.on('error', (error) => log.debug({ err: error }, 'response not sent'));
     route(request, response).catch((error: unknown) => {
       log.error({ err: error }, 'request failed');
@@ -123,7 +129,7 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   server.on('request', listener);
   const connections = previews === null ? null : serveUpgrades(server, previews, listener, limits);
   log.info({ url: `${url}/mcp` }, 'listening');
-  if (tokens.length === 0 && oauth === null)
+  if (!requiresToken)
     log.warn('No credentials are configured: every program of this machine may call; others cannot.');
   options.onListening?.(url);
 
@@ -148,13 +154,13 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
 function openPreviews(
   { config, log, registry }: HttpOptions,
   url: string,
-  authenticate: Authenticate,
+  access: Pick<PreviewProxyOptions, 'authenticate' | 'requiresToken' | 'checkScopes'>,
 ): PreviewProxy | null {
   const { previewHost: host, previewAccess } = config.http;
   if (host === null) return null;
   const previews = new Previews({ registry, host, url });
   registry.publishPorts((port) => previews.urlOf(port));
-  return new PreviewProxy({ previews, ownerOnly: previewAccess === 'owner', authenticate, log });
+  return new PreviewProxy({ previews, ownerOnly: previewAccess === 'owner', ...access, log });
 }
 
 async function sendMetrics(

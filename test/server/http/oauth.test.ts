@@ -1,6 +1,7 @@
 import { SignJWT, UnsecuredJWT } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { principalOf } from '../../../src/server/http/oauth/access-token.ts';
+import { TOOLS } from '../../../tools/index.ts';
 import { textOf, toolOf } from '../support/connected-server.ts';
 import { connect, type HttpServerOptions, INITIALIZE, post, startHttp } from './support/http-server.ts';
 import { startTokenIssuer, type TokenIssuer } from './support/token-issuer.ts';
@@ -147,6 +148,19 @@ describe('an access token', () => {
 });
 
 describe('scopes', () => {
+  it.each<[string, string, boolean]>([
+    ['oci', 'false', true],
+    ['vercel', 'false', false],
+    ['vercel', 'true', true],
+  ])('engine %s, read-only %s: reading suffices for sandbox_get: %s', async (engine, readOnly, suffices) => {
+    const flags = { engine, 'read-only': readOnly };
+    const { issuer, send } = await start({ tools: TOOLS, flags });
+    const token = await issuer.sign({ scope: 'sandbox:read sandbox:cloud' });
+    // Allowed, and then refused because it names no session.
+    expect((await send(token, call('sandbox_get'))).status).toBe(suffices ? 400 : 403);
+    expect((await send(token, call('sandbox_list'))).status).toBe(400);
+  });
+
   it.each<[string, string, 'who' | 'change' | null, string | null]>([
     ['oci', 'openid', null, 'sandbox:read'],
     ['oci', 'sandbox:read', 'who', null],
@@ -188,7 +202,7 @@ describe("the issuer's keys", () => {
   const rotating = { issuer: { cooldownMs: 0 } };
 
   it.each(['down', 'slow', 'garbage'] as const)('that are %s refuse nobody for good', async (mode) => {
-    const { issuer, server, send } = await start({ issuer: { fetchMs: 300 } });
+    const { issuer, server, send } = await start({ issuer: { fetchMs: 300, retryMs: 0 } });
     issuer.mode = mode;
     const token = await issuer.sign();
     const refused = await send(token);
@@ -199,6 +213,39 @@ describe("the issuer's keys", () => {
     expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
     issuer.mode = 'up';
     await expect.poll(async () => (await send(token)).status).toBe(200);
+  });
+
+  it.each([
+    ['metadata', 3],
+    ['keys', 2],
+  ])('whose %s cannot be loaded are not asked for with every token', async (part, requests) => {
+    const { issuer, server, send } = await start({ issuer: { retryMs: 600_000 } });
+    if (part === 'metadata') issuer.mode = 'down';
+    else issuer.keySetUrl = `${issuer.url}/nothing`;
+    const token = await issuer.sign();
+    const responses = await Promise.all(Array.from({ length: 5 }, () => send(token)));
+    responses.push(await send(token), await send(token));
+    expect(responses.map(({ status }) => status)).toEqual(Array(7).fill(503));
+    expect(issuer.requests).toBe(requests);
+    expect(server.logged().match(/no keys from the issuer/g)).toHaveLength(1);
+  });
+
+  it('are waited for once, in however many places the metadata may be', async () => {
+    const { issuer, send } = await start({ issuer: { fetchMs: 50 } });
+    issuer.mode = 'slow';
+    expect((await send(await issuer.sign())).status).toBe(503);
+    expect(issuer.requests).toBe(1);
+  });
+
+  it('are not loaded from where others could replace them', async () => {
+    const { issuer, send } = await start({ issuer: { retryMs: 0 } });
+    const inline = `data:application/json,${encodeURIComponent(JSON.stringify(issuer.keySet()))}`;
+    const onAnyAddress = `${issuer.url}/keys`.replace('127.0.0.1', '0.0.0.0');
+    for (const url of [inline, onAnyAddress]) {
+      issuer.keySetUrl = url;
+      expect((await send(await issuer.sign())).status).toBe(503);
+    }
+    expect(issuer.keyRequests).toBe(0);
   });
 
   it('are kept while the issuer is down', async () => {

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import { createServer, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { connect as connectSocket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { z } from 'zod';
 import { connect, type HttpServerOptions, INITIALIZE, startHttp } from './support/http-server.ts';
+import { startTokenIssuer } from './support/token-issuer.ts';
 
 const ANN = 'token-of-ann-0123456789';
 const BOB = 'token-of-bob-0123456789';
@@ -22,6 +24,7 @@ async function startApplication() {
     }
     request.pipe(response.writeHead(200, { 'x-from': 'sandbox' }));
   });
+  server.on('upgrade', ({ headers }) => seen.push(headers));
   const sockets = new WebSocketServer({ server });
   sockets.on('connection', (socket) => socket.on('message', (data) => socket.send(`echo ${String(data)}`)));
   server.listen(0, '127.0.0.1');
@@ -143,6 +146,53 @@ describe('previews', () => {
     expect(JSON.stringify(application.seen)).not.toContain(ANN);
   });
 
+  it('pass tokens on to the sandbox, but none for the server itself', async () => {
+    const { server, preview, application } = await start();
+    for (const token of [ANN, BOB, 'a-token-of-the-program'])
+      expect(
+        (await visit(server.url, preview, { headers: { authorization: `Bearer ${token}` } })).status,
+      ).toBe(200);
+    const seen = application.seen.map(({ authorization }) => authorization);
+    expect(seen).toEqual([undefined, undefined, 'Bearer a-token-of-the-program']);
+    const headers = { host: preview.host, authorization: `Bearer ${ANN}` };
+    const socket = new WebSocket(server.url.replace('http', 'ws'), { headers });
+    await once(socket, 'open');
+    socket.terminate();
+    expect(JSON.stringify(application.seen)).not.toContain(ANN);
+  });
+
+  it('pass every token on if the server has none', async () => {
+    const { server, preview, application } = await start({ env: {} });
+    await visit(server.url, preview, { headers: { authorization: `Bearer ${ANN}` } });
+    expect(application.seen).toMatchObject([{ authorization: `Bearer ${ANN}` }]);
+  });
+
+  it('need a token that allows reading, and the keys to check it', async () => {
+    const issuer = await startTokenIssuer(() => audience);
+    const audience = 'https://sandbox.example/mcp';
+    const flags = { 'oauth-issuer': issuer.url, 'oauth-audience': audience };
+    const owned = await start({ flags: { ...flags, 'preview-access': 'owner' } });
+    const statusFor = async (at: typeof owned, scope: string) => {
+      const headers = { authorization: `Bearer ${await issuer.sign({ scope })}` };
+      return (await visit(at.server.url, at.preview, { headers })).status;
+    };
+    expect(await statusFor(owned, 'openid')).toBe(403);
+    // Its subject is another principal.
+    expect(await statusFor(owned, 'sandbox:read')).toBe(404);
+    issuer.mode = 'down';
+    const linked = await start({ flags });
+    expect(await statusFor(linked, 'sandbox:read')).toBe(503);
+    expect(linked.application.seen).toEqual([]);
+  });
+
+  it('may be siblings of the server', async () => {
+    const flags = { 'public-url': 'https://sandbox.example.com', 'preview-host': 'example.com' };
+    const { preview, server } = await start({ flags });
+    expect((await visit(server.url, preview)).status).toBe(200);
+    const own = new URL('https://sandbox.example.com');
+    expect((await visit(server.url, own, { path: '/healthz' })).status).toBe(200);
+  });
+
   it('are at the host that the operator names, with the public scheme', async () => {
     const flags = { 'public-url': 'https://sandbox.example', 'preview-host': 'preview.example' };
     const { preview, server } = await start({ flags });
@@ -167,4 +217,18 @@ it('a request that offers another protocol is answered as if it did not', async 
   const response = await visit(server.url, at, options);
   expect(response.status).toBe(200);
   expect(await textOf(response)).toContain('protocolVersion');
+  const foreign = { ...options, headers: { ...headers, origin: 'https://evil.example' } };
+  expect((await visit(server.url, at, foreign)).status).toBe(403);
+  const metrics = async () => (await fetch(`${server.url}/metrics`)).text();
+  await expect.poll(metrics).toContain('sandbox_mcp_http_responses_total{status="403"} 1\n');
+});
+
+it('such a request has to be sent in time as well', async () => {
+  const server = await startHttp({ requestMs: 300 });
+  const socket = connectSocket(Number(new URL(server.url).port), '127.0.0.1');
+  socket.write('POST /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n');
+  socket.write('Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{');
+  let answer = '';
+  for await (const chunk of socket) answer += String(chunk);
+  expect(answer).toContain('408');
 });

@@ -1,4 +1,4 @@
-import type { Server } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricRegistry } from 'prom-client';
 import type { Registry } from '../../../registry/types.ts';
@@ -75,7 +75,7 @@ export class Metrics {
 
   readonly contentType: string = MetricRegistry.PROMETHEUS_CONTENT_TYPE;
 
-  /** Counts the server's responses and what it sends. */
+  /** Counts what a server sends. */
   watch(server: Server): void {
     server.on('connection', (socket) => {
       this.#sockets.add(socket);
@@ -84,9 +84,11 @@ export class Metrics {
         this.#sentBytes += socket.bytesWritten;
       });
     });
-    server.on('request', (_request, response) => {
-      response.once('close', () => this.#responses.inc({ status: response.statusCode }));
-    });
+  }
+
+  /** Counts a response, once it has been sent. */
+  watchResponse(response: ServerResponse): void {
+    response.once('close', () => this.#responses.inc({ status: response.statusCode }));
   }
 
   recordCall({ tool, code, durationMs }: CallOutcome): void {

@@ -25,11 +25,16 @@ export function createOAuth(settings: OAuthSettings, { url, scopes, log, ...opti
   const audience = settings.audience ?? url;
   const resource = new ProtectedResource({ url, identifier: audience, issuer, scopes });
   const keys = issuerKeys(settings, options);
+  let logged: Error | null = null;
   return {
     resource,
     authenticate: async (token) => {
       const result = await verifyAccessToken(token, { issuer, audience, keys });
-      if ('unavailable' in result) log.warn({ err: result.unavailable }, 'no keys from the issuer');
+      // Anybody can send tokens: an attempt to load the keys is logged once.
+      if ('unavailable' in result && result.unavailable !== logged) {
+        logged = result.unavailable;
+        log.warn({ err: logged }, 'no keys from the issuer');
+      }
       return toAuthentication(result, resource);
     },
   };

@@ -12,12 +12,12 @@ import { missingScopes, scopesFor } from './scopes.ts';
 export function scopeCheck(
   oauth: OAuth | null,
   tools: readonly Tool[],
-  engine: Config['engine'],
+  config: Pick<Config, 'engine' | 'readOnly'>,
 ): (caller: Caller, message: object) => Refusal | null {
   const byName = new Map(tools.map((tool) => [tool.name, tool]));
   return ({ scopes }, message) => {
     if (oauth === null || scopes === null) return null;
-    const wanted = missingScopes(scopes, scopesFor(message, byName, engine));
+    const wanted = missingScopes(scopes, scopesFor(message, byName, config));
     if (wanted === null) return null;
     const description = `This request needs a token with the scopes ${wanted.join(' ')}.`;
     const challenge = oauth.resource.challenge({ code: 'insufficient_scope', description }, wanted);

@@ -8,6 +8,8 @@ export type Scope = (typeof SCOPES)[number];
 /** What every request needs. */
 const BASE_SCOPE: Scope = 'sandbox:read';
 
+type ScopeConfig = Pick<Config, 'engine' | 'readOnly'>;
+
 /** Methods that change something without calling a tool. */
 const CHANGES = ['tasks/cancel', 'tasks/update'] as const;
 
@@ -15,8 +17,8 @@ const CHANGES = ['tasks/cancel', 'tasks/update'] as const;
  * What the first token should allow: all that this server's tools need. Less would not do, since clients
  * register with the scopes that they are asked for first, and authorization servers hold them to these.
  */
-export function offeredScopes(tools: readonly Tool[], engine: Config['engine']): readonly Scope[] {
-  const needed = new Set([BASE_SCOPE, ...tools.flatMap((tool) => scopesOfTool(tool, engine))]);
+export function offeredScopes(tools: readonly Tool[], config: ScopeConfig): readonly Scope[] {
+  const needed = new Set([BASE_SCOPE, ...tools.flatMap((tool) => scopesOfTool(tool, config))]);
   return SCOPES.filter((scope) => needed.has(scope));
 }
 
@@ -24,21 +26,24 @@ export function offeredScopes(tools: readonly Tool[], engine: Config['engine']):
 export function scopesFor(
   message: object,
   tools: ReadonlyMap<string, Tool>,
-  engine: Config['engine'],
+  config: ScopeConfig,
 ): readonly Scope[] {
   const tool = calledTool(message, tools);
-  if (tool !== undefined) return scopesOfTool(tool, engine);
+  if (tool !== undefined) return scopesOfTool(tool, config);
   const changes = 'method' in message && CHANGES.some((method) => method === message.method);
   return [changes ? 'sandbox:write' : BASE_SCOPE];
 }
 
 /**
  * Tools that only read need `sandbox:read`, others `sandbox:write`, and all of them also `sandbox:cloud` if
- * sandboxes run in the cloud.
+ * sandboxes run in the cloud. There, `sandbox_get` resumes a stopped sandbox unless the server only reads.
  */
-function scopesOfTool(tool: Tool, engine: Config['engine']): Scope[] {
-  const needed: Scope[] = [tool.annotations.readOnlyHint ? 'sandbox:read' : 'sandbox:write'];
-  return engine === 'vercel' ? [...needed, 'sandbox:cloud'] : needed;
+function scopesOfTool(tool: Tool, { engine, readOnly }: ScopeConfig): Scope[] {
+  const isCloud = engine === 'vercel';
+  const resumes = isCloud && !readOnly && tool.name === 'sandbox_get';
+  const reads = tool.annotations.readOnlyHint && !resumes;
+  const needed: Scope[] = [reads ? 'sandbox:read' : 'sandbox:write'];
+  return isCloud ? [...needed, 'sandbox:cloud'] : needed;
 }
 
 /**

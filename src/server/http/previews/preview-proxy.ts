@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { createProxyServer, type ProxyServer, proxyUpgrade } from 'httpxy';
 import type { Logger } from '../../../shared/log.ts';
-import type { Authenticate } from '../caller.ts';
+import type { Authenticate, Caller } from '../caller.ts';
 import { type Refusal, refuse } from '../reply.ts';
 import type { Previews } from './previews.ts';
 
@@ -11,6 +11,10 @@ export interface PreviewProxyOptions {
   /** Only the owner of the sandbox may visit, with a token; else everybody who knows the URL. */
   ownerOnly: boolean;
   authenticate: Authenticate;
+  /** False if everybody is the same caller, with any token or none. */
+  requiresToken: boolean;
+  /** The refusal of the owner, if the token does not allow as much as a visit. */
+  checkScopes: (caller: Caller) => Refusal | null;
   log: Logger;
 }
 
@@ -60,14 +64,33 @@ export class PreviewProxy {
   }
 
   async #admit(request: IncomingMessage): Promise<{ target: string } | { refused: Refusal }> {
-    const { previews, ownerOnly, authenticate } = this.#options;
+    const { previews, ownerOnly, authenticate, checkScopes } = this.#options;
     const found = previews.find(previews.nameIn(request.headers.host) ?? '');
-    if (!ownerOnly) return found ?? { refused: NOT_FOUND };
+    if (!ownerOnly) {
+      if (found === null) return { refused: NOT_FOUND };
+      return (await this.#removeOwnToken(request)) ?? found;
+    }
     const authentication = await authenticate(request.headers.authorization);
     if ('refused' in authentication) return authentication;
-    if (found === null || found.principal !== authentication.caller.principal) return { refused: NOT_FOUND };
-    // The sandbox must not see the token.
+    const { caller } = authentication;
+    const forbidden = checkScopes(caller);
+    if (forbidden !== null) return { refused: forbidden };
+    if (found === null || found.principal !== caller.principal) return { refused: NOT_FOUND };
     delete request.headers.authorization;
     return found;
+  }
+
+  /**
+   * The sandbox must not see a token for this server, which some clients send with every request to its port.
+   * Other tokens are for the program in the sandbox.
+   */
+  async #removeOwnToken(request: IncomingMessage): Promise<{ refused: Refusal } | null> {
+    const { authorization } = request.headers;
+    if (!this.#options.requiresToken || authorization === undefined) return null;
+    const authentication = await this.#options.authenticate(authorization);
+    if ('caller' in authentication) delete request.headers.authorization;
+    // While the issuer's keys are missing, the token may be one for this server.
+    else if (authentication.refused.status === 503) return authentication;
+    return null;
   }
 }

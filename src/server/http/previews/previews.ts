@@ -9,6 +9,9 @@ export interface PreviewsOptions {
   url: string;
 }
 
+/** The first label of a preview's host name. */
+const NAME = /^[0-9a-f]{32}$/;
+
 /** Host names for exposed ports. They are random, and forgotten when the sandbox ends. */
 export class Previews {
   readonly #registry: PreviewsOptions['registry'];
@@ -33,10 +36,11 @@ export class Previews {
     return `${this.#scheme}//${name}${this.#suffix}${this.#port}`;
   }
 
-  /** The first label of a preview's host name; null if the header names none. */
+  /** The first label of a preview's host name; null if the header has none, as with the server's own name. */
   nameIn(hostHeader: string | undefined): string | null {
     const host = (hostHeader ?? '').toLowerCase().replace(/:\d{1,5}$/, '');
-    return host.endsWith(this.#suffix) ? host.slice(0, -this.#suffix.length) : null;
+    const name = host.endsWith(this.#suffix) ? host.slice(0, -this.#suffix.length) : '';
+    return NAME.test(name) ? name : null;
   }
 
   /** Where a preview leads now. Null if there is none of this name, or its sandbox has ended. */

@@ -18,6 +18,8 @@ export function serveUpgrades(
   limits: Limits,
 ): { closeAll(): void } {
   const plain = createServer(limits, listener);
+  // It never listens, but only this event makes Node enforce the time limits of requests.
+  plain.emit('listening');
   const open = new Set<Duplex>();
   server.on('upgrade', (request, socket, head) => {
     open.add(socket);
@@ -30,6 +32,7 @@ export function serveUpgrades(
   return {
     closeAll: () => {
       for (const socket of open) socket.destroy();
+      plain.close();
     },
   };
 }

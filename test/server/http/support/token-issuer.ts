@@ -7,8 +7,14 @@ export interface TokenIssuer {
   readonly url: string;
   /** `slow`: requests are accepted and never answered. */
   mode: 'up' | 'down' | 'slow' | 'garbage';
+  /** What its metadata names. The default: its own keys. */
+  keySetUrl: string | null;
   /** How often the keys were asked for. */
   readonly keyRequests: number;
+  /** How often anything was asked for. */
+  readonly requests: number;
+  /** The key set as it is published. */
+  keySet(): object;
   /** Replaces the signing key. */
   rotate(): Promise<void>;
   /** A token valid for an hour, with these claims besides or instead (`undefined` removes one). */
@@ -20,6 +26,7 @@ export async function startTokenIssuer(audience: () => string): Promise<TokenIss
   let signing: { key: CryptoKey; kid: string; published: object };
   let rotations = 0;
   let keyRequests = 0;
+  let requests = 0;
   const rotate = async (): Promise<void> => {
     const { privateKey, publicKey } = await generateKeyPair('ES256');
     rotations += 1;
@@ -28,13 +35,14 @@ export async function startTokenIssuer(audience: () => string): Promise<TokenIss
   };
   await rotate();
   const server = createServer((request, response) => {
+    requests += 1;
     if (request.url === '/keys') keyRequests += 1;
     if (issuer.mode === 'slow') return;
     if (issuer.mode === 'down') return void response.writeHead(500).end();
     if (issuer.mode === 'garbage') return void response.end('{"keys": ');
-    if (request.url === '/keys') return answer(response, { keys: [signing.published] });
+    if (request.url === '/keys') return answer(response, issuer.keySet());
     if (request.url === '/.well-known/oauth-authorization-server')
-      return answer(response, { issuer: issuer.url, jwks_uri: `${issuer.url}/keys` });
+      return answer(response, { issuer: issuer.url, jwks_uri: issuer.keySetUrl ?? `${issuer.url}/keys` });
     response.writeHead(404).end();
   });
   server.listen(0, '127.0.0.1');
@@ -45,9 +53,14 @@ export async function startTokenIssuer(audience: () => string): Promise<TokenIss
     await once(server, 'close');
   });
   const address = server.address();
-  const issuer = {
+  const issuer: TokenIssuer = {
     url: `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`,
-    mode: 'up' as TokenIssuer['mode'],
+    mode: 'up',
+    keySetUrl: null,
+    keySet: () => ({ keys: [signing.published] }),
+    get requests() {
+      return requests;
+    },
     get keyRequests() {
       return keyRequests;
     },
