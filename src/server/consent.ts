@@ -3,8 +3,11 @@ import { SandboxError } from '../shared/errors.ts';
 /** What a user answered: consent, refusal, or neither. */
 type Consent = 'accept' | 'decline' | 'cancel';
 
-/** Asks the user of a client a question that can be answered with yes or no. */
-export type AskUser = (question: string) => Promise<Consent>;
+/**
+ * Asks the user of a client a question that can be answered with yes or no. `subject` is everything that the answer is
+ * about, where the question names a part.
+ */
+export type AskUser = (question: string, subject?: string) => Promise<Consent>;
 
 /** A form without fields: the client shows the question and offers to accept or decline. */
 export const NO_FIELDS = { type: 'object' as const, properties: {} };
@@ -14,9 +17,9 @@ export const NO_FIELDS = { type: 'object' as const, properties: {} };
  *
  * @throws `permission` if the user does not
  */
-export async function requireConsent(ask: AskUser | null, question: string): Promise<void> {
+export async function requireConsent(ask: AskUser | null, question: string, subject?: string): Promise<void> {
   if (ask === null) return;
-  const consent = await ask(question);
+  const consent = await ask(question, subject);
   if (consent === 'accept') return;
   const reason = consent === 'decline' ? 'The user declined' : 'The user did not answer the question';
   throw new SandboxError('permission', `${reason}; nothing was done.`, {

@@ -130,7 +130,7 @@ export class ToolCalls {
         session,
         config,
         signal,
-        confirm: (question: string) => requireConsent(request.ask, question),
+        confirm: (question: string, subject?: string) => requireConsent(request.ask, question, subject),
         continueAsTask: handOff === null ? null : continueAsTask,
         wantsProgress: progress.wanted,
         progress: (line: string) => progress.report(config.secrets.mask(line)),

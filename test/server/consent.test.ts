@@ -57,13 +57,13 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
       { ...change, refused: null },
       { ...change, path: 'c', refused: 'it was changed on the host' },
     ];
-    const applied: (string[] | null)[] = [];
+    const applied: string[][] = [];
     world.engine.workspaces = {
       changes: async () => ({ localPath: join(folder, 'local'), changes, ignored: 0, skipped: 0 }),
       read: async () => null,
-      apply: async (_sandboxId, paths) => {
-        applied.push(paths);
-        return { applied: changes.slice(0, 1), refused: changes.slice(1) };
+      apply: async (_sandboxId, agreed) => {
+        applied.push(agreed.map(({ path }) => path));
+        return { applied: changes.slice(0, 1), refused: [] };
       },
     };
     const server = await startHttp({ world, flags: { 'allow-dir': folder } });
@@ -77,9 +77,54 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
     expect((await call('sandbox_apply_changes')).text).toContain('nothing was done');
     expect(applied).toEqual([]);
     expect(await call('sandbox_apply_changes')).toMatchObject({ refused: [{ path: 'c' }] });
-    expect(applied).toEqual([['a\nb', 'c']]);
-    const question = `Write 1 changed files to ${join(folder, 'local')}? modified "a\\nb".`;
+    expect(applied).toEqual([['a\nb']]);
+    const question = `Write 1 changed files to ${join(folder, 'local')}? modified "a\\nb" (1 bytes).`;
     expect(questions).toEqual([question, question]);
+  });
+
+  it('changes are applied, for all of them and not for others', async () => {
+    const folder = temporaryFolder();
+    const world = openWorld();
+    const entry = { type: 'file' as const, mode: 0o644, sizeBytes: 1, modifiedAt: 0 };
+    const added = (path: string) => ({
+      path,
+      status: 'added' as const,
+      from: null,
+      before: null,
+      after: entry,
+      refused: null,
+    });
+    const many = Array.from({ length: 11 }, (_, index) => added(`!${index}`));
+    const lists = [
+      [...many, added('notes'), added('package.json')],
+      [...many, added('package.json'), added('x')],
+    ];
+    const applied: string[][] = [];
+    world.engine.workspaces = {
+      changes: async () => {
+        const changes = (lists.length > 1 ? lists.shift() : lists[0]) ?? [];
+        return { localPath: join(folder, 'local'), changes, ignored: 0, skipped: 0 };
+      },
+      read: async () => null,
+      apply: async (_sandboxId, agreed) => {
+        applied.push(agreed.map(({ path }) => path));
+        return { applied: [...agreed], refused: [] };
+      },
+    };
+    const server = await startHttp({ world, flags: { 'allow-dir': folder } });
+    const { call, questions } = await connect(server, era, 'accept');
+    await call('sandbox_create');
+    const answer = await call('sandbox_apply_changes');
+    // What programs of the host may run cannot be pushed out of sight.
+    expect(questions[0]).toContain('? added "package.json" (1 bytes), added "!0" (1 bytes)');
+    // In the newer era the call is made again, and lists again: the user agreed to something else.
+    if (era === 'pin') {
+      expect(questions).toHaveLength(2);
+      expect(answer.text).toContain('nothing was done');
+      expect(applied).toEqual([]);
+    } else {
+      expect(applied).toEqual([[...many.map(({ path }) => path), 'notes', 'package.json']]);
+    }
   });
 
   it('a sandbox of another session is stopped', async () => {

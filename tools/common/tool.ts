@@ -20,9 +20,10 @@ export interface ToolContext {
    * Asks the user for consent to what cannot be undone. Resolves if the user consents, or if the client cannot
    * ask. A client may call again with the answer, so that nothing may have been done before.
    *
+   * @param subject everything that the answer is about, where the question names a part
    * @throws `permission` if the user does not consent
    */
-  confirm(question: string): Promise<void>;
+  confirm(question: string, subject?: string): Promise<void>;
   /**
    * Answers the call now and continues it as a task, whose result it then is: with this id, or a new one. For
    * calls that outlast their wait. Null if the client knows no tasks: such a call returns the state reached.

@@ -90,26 +90,41 @@ const applyChanges = defineTool({
       refused: wanted.filter(({ refused }) => refused !== null),
     };
     const isDone = args.dry_run || shown.applied.length === 0;
-    if (!isDone) await confirm(questionAbout(localPath, shown.applied));
-    // The paths of the question: the sandbox may have changed others meanwhile.
-    const applied = wanted.map(({ path }) => path);
-    const result = isDone ? shown : await workspace.apply(applied, signal);
-    const executed = new ExecutedOnHost();
-    for (const { path, after } of result.applied) if (after !== null) executed.add(path);
+    // All of them are the subject: the question names some, and the sandbox may change others meanwhile.
+    if (!isDone) await confirm(questionAbout(localPath, shown.applied), JSON.stringify(shown.applied));
+    const result = isDone ? shown : await workspace.apply(shown.applied, signal);
     return {
       structured: {
         applied: result.applied.map(answered),
-        refused: result.refused.map(answered),
-        executes_on_host: executed.paths,
+        refused: (isDone ? shown.refused : [...shown.refused, ...result.refused]).map(answered),
+        executes_on_host: executedOnHost(result.applied),
       },
     };
   },
 });
 
+function executedOnHost(list: WorkspaceChange[]): string[] {
+  const executed = new ExecutedOnHost();
+  for (const { path, after } of list) if (after !== null) executed.add(path);
+  return executed.paths;
+}
+
+/** Names first what programs of the host may run, which other files could push out of sight. */
 function questionAbout(localPath: string, list: WorkspaceChange[]): string {
-  const named = list.slice(0, MAX_NAMED).map(({ path, status }) => `${status} ${JSON.stringify(path)}`);
+  const executed = new Set(executedOnHost(list));
+  const rank = ({ path }: WorkspaceChange): number => (executed.has(path) ? 0 : 1);
+  const named = list
+    .toSorted((a, b) => rank(a) - rank(b))
+    .slice(0, MAX_NAMED)
+    .map(described);
   const more = list.length > MAX_NAMED ? `, and ${list.length - MAX_NAMED} more` : '';
   return `Write ${list.length} changed files to ${localPath}? ${named.join(', ')}${more}.`;
+}
+
+function described({ path, status, from, after }: WorkspaceChange): string {
+  const source = from === null ? '' : ` from ${JSON.stringify(from)}`;
+  const size = after === null ? '' : ` (${after.sizeBytes} bytes)`;
+  return `${status} ${JSON.stringify(path)}${source}${size}`;
 }
 
 function answered({ path, status, from, before, after, refused }: WorkspaceChange) {

@@ -70,7 +70,11 @@ export interface Workspaces {
   /**
    * Writes changes to the folder: all that are not refused, or none after a crash or failure.
    *
-   * @param paths files or folders to which to limit it; null for all
+   * @param agreed from `changes`; one that the sandbox has changed again since is refused
    */
-  apply(sandboxId: string, paths: string[] | null, signal: AbortSignal): Promise<WorkspaceApplied>;
+  apply(
+    sandboxId: string,
+    agreed: readonly WorkspaceChange[],
+    signal: AbortSignal,
+  ): Promise<WorkspaceApplied>;
 }

@@ -24,9 +24,10 @@ export class Question {
   constructor({ mcpReq }: ServerContext) {
     const { envelope = {}, inputResponses } = mcpReq;
     const declared = Capabilities.safeParse(Reflect.get(envelope, CLIENT_CAPABILITIES_META_KEY)).data;
-    const ask: AskUser = async (message) => {
-      // An answer counts only for the question that was asked.
-      const key = `consent-${createHash('sha256').update(message).digest('hex').slice(0, 16)}`;
+    const ask: AskUser = async (message, subject = '') => {
+      // An answer counts only for the question that was asked, and what it was about.
+      const asked = JSON.stringify([message, subject]);
+      const key = `consent-${createHash('sha256').update(asked).digest('hex').slice(0, 16)}`;
       const response = inputResponse(inputResponses, key);
       if (response.kind === 'elicit') return response.action;
       const requestedSchema = NO_FIELDS;

@@ -49,9 +49,18 @@ export function workspaceCases(get: () => Subject): void {
         ['gone', 'deleted', null],
         ['new/f', 'added', null],
       ]);
-      const { applied } = await workspaces.apply(sandboxId, ['a', 'new'], timeoutSignal());
-      expect(applied.map(({ path }) => path)).toEqual(['a', 'new/f']);
-      expect(readFileSync(join(folder, 'a'), 'utf8')).toBe('a\nmore\n');
+      const agreed = changes.filter(({ path }) => path !== 'gone');
+      await inside('echo again >> a');
+      const { applied: others, refused } = await workspaces.apply(sandboxId, agreed, timeoutSignal());
+      expect(others.map(({ path }) => path)).toEqual(['new/f']);
+      expect(refused.map(({ path, refused }) => [path, refused])).toEqual([
+        ['a', 'it changed again after it was listed'],
+      ]);
+      const { changes: now } = await workspaces.changes(sandboxId, timeoutSignal());
+      const again = now.filter(({ path }) => path === 'a');
+      const { applied } = await workspaces.apply(sandboxId, again, timeoutSignal());
+      expect(applied.map(({ path }) => path)).toEqual(['a']);
+      expect(readFileSync(join(folder, 'a'), 'utf8')).toBe('a\nmore\nagain\n');
       expect(readFileSync(join(folder, 'gone'), 'utf8')).toBe('gone\n');
     });
 

@@ -38,6 +38,8 @@ export async function listUpper(
     errors = (errors + chunk.toString('utf8')).slice(0, 1_000);
   });
   const ended = once(child, 'close');
+  // An abort rejects it while the output is still being read; how the child ended shows below.
+  ended.catch(() => {});
   const parser = new Parser();
   try {
     for await (const chunk of child.stdout) parser.add(chunk);

@@ -1,4 +1,7 @@
-import type { WorkspaceApplied, WorkspaceChanges, Workspaces } from '../../engine.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { SandboxError } from '../../../shared/errors.ts';
+import { isProcessAlive } from '../../../shared/process-identity.ts';
+import type { WorkspaceApplied, WorkspaceChange, WorkspaceChanges, Workspaces } from '../../engine.ts';
 import type { Host } from '../host/host.ts';
 import { readRecord } from '../state/sandbox-record.ts';
 import { applyChanges, withFolderLock } from './apply.ts';
@@ -15,7 +18,7 @@ export class OciWorkspaces implements Workspaces {
   }
 
   changes(sandboxId: string, signal: AbortSignal): Promise<WorkspaceChanges> {
-    return this.#with(sandboxId, (open, { agent }) => compare(open, agent, signal));
+    return this.#with(sandboxId, (open, host) => compareRunning(sandboxId, open, host, signal));
   }
 
   read(sandboxId: string, path: string, side: 'before' | 'after', limit: number): Promise<Buffer | null> {
@@ -25,13 +28,17 @@ export class OciWorkspaces implements Workspaces {
     });
   }
 
-  apply(sandboxId: string, paths: string[] | null, signal: AbortSignal): Promise<WorkspaceApplied> {
-    return this.#with(sandboxId, (open, { agent, layout }) =>
-      withFolderLock(layout, open, signal, async () => {
-        const { changes } = await compare(open, agent, signal);
-        const isWanted = pathFilter(paths);
-        const wanted = changes.filter(({ path }) => isWanted(path));
-        return applyChanges(layout, sandboxId, open, wanted, signal);
+  apply(
+    sandboxId: string,
+    agreed: readonly WorkspaceChange[],
+    signal: AbortSignal,
+  ): Promise<WorkspaceApplied> {
+    return this.#with(sandboxId, (open, host) =>
+      withFolderLock(host.layout, open, signal, async () => {
+        const { changes } = await compareRunning(sandboxId, open, host, signal);
+        const { wanted, late } = stillAgreed(changes, agreed);
+        const result = await applyChanges(host.layout, sandboxId, open, wanted, signal);
+        return { ...result, refused: [...result.refused, ...late] };
       }),
     );
   }
@@ -46,14 +53,39 @@ export class OciWorkspaces implements Workspaces {
   }
 }
 
-/** @param wanted files or folders; null for everything */
-function pathFilter(wanted: string[] | null): (path: string) => boolean {
-  if (wanted === null) return () => true;
-  const places = new Set(wanted.map((each) => each.replace(/^\.?\//, '').replace(/\/$/, '')));
-  if (places.has('') || places.has('.')) return () => true;
-  return (path) => {
-    for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1))
-      if (places.has(path.slice(0, end))) return true;
-    return false;
-  };
+/** @throws `conflict` once the sandbox ends: what is removed from its layer would look like deletions */
+async function compareRunning(
+  sandboxId: string,
+  open: OpenWorkspace,
+  { agent, layout }: Host,
+  signal: AbortSignal,
+): Promise<WorkspaceChanges> {
+  const found = await compare(open, agent, signal);
+  const { status, init } = await readRecord(layout, sandboxId);
+  if (status === 'running' && init !== null && isProcessAlive(init)) return found;
+  throw new SandboxError('conflict', `Sandbox ${sandboxId} has ended; nothing was applied.`, {
+    hint: 'Call sandbox_create.',
+    details: { sandbox_id: sandboxId },
+  });
+}
+
+/** The changes of now that were agreed to as they are, and the others that were agreed to, refused. */
+function stillAgreed(
+  changes: readonly WorkspaceChange[],
+  agreed: readonly WorkspaceChange[],
+): { wanted: WorkspaceChange[]; late: WorkspaceChange[] } {
+  const now = new Map(changes.map((change) => [change.path, change]));
+  const wanted: WorkspaceChange[] = [];
+  const late: WorkspaceChange[] = [];
+  for (const before of agreed) {
+    const change = now.get(before.path);
+    if (change !== undefined && isSameChange(change, before)) wanted.push(change);
+    else late.push({ ...before, refused: 'it changed again after it was listed' });
+  }
+  return { wanted, late };
+}
+
+/** Whether both do the same to the folder. Whether its files are as the sandbox saw them is checked for each. */
+function isSameChange(one: WorkspaceChange, other: WorkspaceChange): boolean {
+  return one.status === other.status && one.from === other.from && isDeepStrictEqual(one.after, other.after);
 }
