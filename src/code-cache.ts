@@ -36,8 +36,7 @@ export function codeCachePath(bundle: string): string {
  */
 export function loadBundle<T>(bundle: string): LoadedBundle<T> {
   const source = readFileSync(bundle);
-  const digest = createHash('sha256').update(source).digest();
-  const cachedData = readCodeCache(codeCachePath(bundle), digest);
+  const cachedData = readCodeCache(codeCachePath(bundle), source);
   const script = new Script(source.toString('latin1'), {
     filename: bundle,
     ...(cachedData && { cachedData }),
@@ -49,15 +48,25 @@ export function loadBundle<T>(bundle: string): LoadedBundle<T> {
   return {
     exports: module.exports,
     fromCache: cachedData !== null && script.cachedDataRejected === false,
-    codeCache: () => Buffer.concat([digest, script.createCachedData()]),
+    codeCache() {
+      const data = script.createCachedData();
+      return Buffer.concat([digestOf(source, data), data]);
+    },
   };
 }
 
-/** V8 itself does not notice that a source was changed if its length stays the same. */
-function readCodeCache(path: string, digest: Buffer): Buffer | null {
+function digestOf(source: Buffer, data: Buffer): Buffer {
+  return createHash('sha256').update(source).update(data).digest();
+}
+
+/**
+ * The digest is needed: V8 compares only the length of the source, and takes a damaged cache for what it says.
+ */
+function readCodeCache(path: string, source: Buffer): Buffer | null {
   try {
     const file = readFileSync(path);
-    return file.subarray(0, DIGEST_BYTES).equals(digest) ? file.subarray(DIGEST_BYTES) : null;
+    const data = file.subarray(DIGEST_BYTES);
+    return file.subarray(0, DIGEST_BYTES).equals(digestOf(source, data)) ? data : null;
   } catch {
     // None was written for this Node; the bundle is compiled.
     return null;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -74,11 +75,23 @@ describe('loadBundle', () => {
 
   it('ignores a cache of another version of V8', async () => {
     await writeCache();
-    const cache = readFileSync(codeCachePath(bundle));
-    // Behind the digest: the magic number, then the hash of the version.
-    cache.writeUInt32LE(cache.readUInt32LE(36) ^ 1, 36);
-    writeFileSync(codeCachePath(bundle), cache);
+    const data = readFileSync(codeCachePath(bundle)).subarray(32);
+    // The magic number, then the hash of the version.
+    data.writeUInt32LE(data.readUInt32LE(4) ^ 1, 4);
+    const digest = createHash('sha256').update(readFileSync(bundle)).update(data).digest();
+    writeFileSync(codeCachePath(bundle), Buffer.concat([digest, data]));
     expect(load()).toEqual({ greeting: 'first server.cjs', fromCache: false });
+  });
+
+  it('ignores a cache with a changed byte, wherever it is', async () => {
+    await writeCache();
+    const cache = readFileSync(codeCachePath(bundle));
+    for (const at of [0, 31, 32, 60, cache.length >> 1, cache.length - 1]) {
+      const damaged = Buffer.from(cache);
+      damaged.writeUInt8(damaged.readUInt8(at) ^ 1, at);
+      writeFileSync(codeCachePath(bundle), damaged);
+      expect(load()).toEqual({ greeting: 'first server.cjs', fromCache: false });
+    }
   });
 
   it('names the bundle in the stack of an error', () => {
