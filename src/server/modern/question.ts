@@ -26,8 +26,8 @@ export class Question {
     const declared = Capabilities.safeParse(Reflect.get(envelope, CLIENT_CAPABILITIES_META_KEY)).data;
     const ask: AskUser = async (message, subject = '') => {
       // An answer counts only for the question that was asked, and what it was about.
-      const asked = JSON.stringify([message, subject]);
-      const key = `consent-${createHash('sha256').update(asked).digest('hex').slice(0, 16)}`;
+      const content = JSON.stringify([message, subject]);
+      const key = `consent-${createHash('sha256').update(content).digest('hex').slice(0, 16)}`;
       const response = inputResponse(inputResponses, key);
       if (response.kind === 'elicit') return response.action;
       const requestedSchema = NO_FIELDS;

@@ -36,9 +36,9 @@ export class OciWorkspaces implements Workspaces {
     return this.#with(sandboxId, (open, host) =>
       withFolderLock(host.layout, open, signal, async () => {
         const { changes } = await compareRunning(sandboxId, open, host, signal);
-        const { wanted, late } = stillAgreed(changes, agreed);
+        const { wanted, changedAgain } = stillAgreed(changes, agreed);
         const result = await applyChanges(host.layout, sandboxId, open, wanted, signal);
-        return { ...result, refused: [...result.refused, ...late] };
+        return { ...result, refused: [...result.refused, ...changedAgain] };
       }),
     );
   }
@@ -73,16 +73,16 @@ async function compareRunning(
 function stillAgreed(
   changes: readonly WorkspaceChange[],
   agreed: readonly WorkspaceChange[],
-): { wanted: WorkspaceChange[]; late: WorkspaceChange[] } {
+): { wanted: WorkspaceChange[]; changedAgain: WorkspaceChange[] } {
   const now = new Map(changes.map((change) => [change.path, change]));
   const wanted: WorkspaceChange[] = [];
-  const late: WorkspaceChange[] = [];
+  const changedAgain: WorkspaceChange[] = [];
   for (const before of agreed) {
     const change = now.get(before.path);
     if (change !== undefined && isSameChange(change, before)) wanted.push(change);
-    else late.push({ ...before, refused: 'it changed again after it was listed' });
+    else changedAgain.push({ ...before, refused: 'it changed again after it was listed' });
   }
-  return { wanted, late };
+  return { wanted, changedAgain };
 }
 
 /** Whether both do the same to the folder. Whether its files are as the sandbox saw them is checked for each. */
