@@ -25,6 +25,7 @@ import {
 } from '../storage/overlay-layers.ts';
 import { makeSandboxDirectories } from '../storage/rootfs.ts';
 import { makeMountPoints, volumeMounts } from '../storage/volume-mounts.ts';
+import { requireSameFolder } from '../workspace/folder.ts';
 import { prepareWorkspace } from '../workspace/mount.ts';
 import { ociConfig } from './oci-config.ts';
 import { type OciRuntime, startContainer } from './oci-runtime.ts';
@@ -159,13 +160,14 @@ export async function boot(
         ...launchMounts(host, paths, tops),
         ...(workspace === null ? [] : workspace.options),
       ],
-      workspaceFd: workspace === null || workspace.options.length === 0 ? null : (folder?.fd ?? null),
+      workspaceFd: workspace === null || workspace.isByPath ? null : (folder?.fd ?? null),
     },
     paths,
     request.sandboxId,
     signal,
   );
   try {
+    if (workspace?.isByPath) await requireSameFolder(workspace.record);
     const greeting = await handshake(connection);
     const cgroups = await sandboxCgroups(host, runtime, request.sandboxId, init.pid);
     return {

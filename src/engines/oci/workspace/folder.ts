@@ -78,6 +78,11 @@ export async function reopenWorkspaceFolder(localPath: string, id: string): Prom
   throw replaced(localPath);
 }
 
+/** @throws `conflict` if the path of a workspace leads to another folder than the one that was checked */
+export async function requireSameFolder({ localPath, folder }: WorkspaceRecord): Promise<void> {
+  await (await reopenWorkspaceFolder(localPath, folder)).close();
+}
+
 async function openFolder(localPath: string): Promise<HostDirectory> {
   try {
     return await HostDirectory.open(localPath);

@@ -21,6 +21,8 @@ export interface WorkspaceMount {
   options: string[];
   /** The runtime's mount. */
   mount: Mount;
+  /** Whether the runtime finds the folder by its path, which may lead to another one by then. */
+  isByPath: boolean;
   /** With the time of the mount. */
   record: WorkspaceRecord;
 }
@@ -62,7 +64,7 @@ interface MountRequest {
   masked: boolean;
 }
 
-type Mounted = Pick<WorkspaceMount, 'options' | 'mount'>;
+type Mounted = Omit<WorkspaceMount, 'record'>;
 
 function mountByRoot({ host, paths, workspace, folder, layers, masked }: MountRequest): Mounted {
   const { mode, path: destination } = workspace;
@@ -77,10 +79,17 @@ function mountByRoot({ host, paths, workspace, folder, layers, masked }: MountRe
     options.push('--overlay', MERGED, `lowerdir=${lower}`);
   }
   const source = join(paths.bundle, masked || mode === 'copy-on-write' ? MERGED : FOLDER);
-  return { options, mount: { destination, type: 'bind', source, options: bindOptions(mode) } };
+  return {
+    options,
+    mount: { destination, type: 'bind', source, options: bindOptions(mode) },
+    isByPath: false,
+  };
 }
 
-/** In the user namespace of a single id, where the folder's owner is the sandbox's user. */
+/**
+ * In the user namespace of a single id, where the folder's owner is the sandbox's user. From there, the
+ * kernel opens no descriptor of this process, so the folder is mounted by its path.
+ */
 function mountByRuntime({ workspace, layers, masked }: MountRequest): Mounted {
   const { mode, path: destination, localPath } = workspace;
   const writable = mode === 'copy-on-write';
@@ -88,13 +97,14 @@ function mountByRuntime({ workspace, layers, masked }: MountRequest): Mounted {
     return {
       options: [],
       mount: { destination, type: 'bind', source: localPath, options: bindOptions(mode) },
+      isByPath: true,
     };
   }
   const lower = [...(masked ? [layers.mask] : []), localPath].map(escapeOption).join(':');
   const options = [`lowerdir=${lower}`];
   if (writable) options.push(`upperdir=${layers.upper}`, `workdir=${layers.work}`, 'volatile');
   options.push('userxattr', 'nosuid', 'nodev', ...(writable ? [] : ['ro']));
-  return { options: [], mount: { destination, type: 'overlay', source: 'overlay', options } };
+  return { options: [], mount: { destination, type: 'overlay', source: 'overlay', options }, isByPath: true };
 }
 
 function bindOptions(mode: WorkspaceRecord['mode']): string[] {

@@ -2,7 +2,12 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openWorkspaceFolder, reopenWorkspaceFolder } from '../../../../src/engines/oci/workspace/folder.ts';
+import {
+  openWorkspaceFolder,
+  reopenWorkspaceFolder,
+  requireSameFolder,
+  workspaceRecord,
+} from '../../../../src/engines/oci/workspace/folder.ts';
 
 let root: string;
 
@@ -42,9 +47,13 @@ describe('the folder of a workspace', () => {
     const folder = await open(path);
     const id = `${folder.stats.dev}:${folder.stats.ino}`;
     await (await reopenWorkspaceFolder(path, id)).close();
+    const request = { localPath: path, path: '/vercel/sandbox', mode: 'read-only' as const };
+    const record = await workspaceRecord(request, folder);
+    await requireSameFolder(record);
     rmSync(path, { recursive: true });
     mkdirSync(path);
     // Held open until now, so that the new one cannot get its inode number.
+    await expect(requireSameFolder(record)).rejects.toMatchObject({ code: 'conflict' });
     await expect(reopenWorkspaceFolder(path, id)).rejects.toMatchObject({ code: 'conflict' });
     await folder.close();
   });
