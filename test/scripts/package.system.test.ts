@@ -16,7 +16,7 @@ import { AGENT_COMPILERS } from '../../scripts/build-agents.mjs';
 import { TOOLS } from '../../tools/index.ts';
 import { needs } from '../support/needs.ts';
 import { canBecomeOrdinary, makeOrdinaryUser, type OrdinaryUser } from '../support/ordinary-user.ts';
-import { CALL_TIMEOUT_MS } from '../support/timeout-factor.ts';
+import { CALL_TIMEOUT_MS, PATIENT } from '../support/timeout-factor.ts';
 
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '../..');
@@ -141,6 +141,7 @@ describe('npx sandbox-mcp', needs('root, to become another user', canBecomeOrdin
       state,
       '--log-level',
       'warn',
+      ...PATIENT,
     ];
     const [program = '', ...args] = user.command([
       'env',

@@ -1,13 +1,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { HttpSettings } from '../../config/config.ts';
+import { bearerToken } from './bearer-token.ts';
 import type { Authenticate, Authentication, Caller } from './caller.ts';
 import type { OAuth } from './oauth/oauth.ts';
 
 /** The caller if nobody has to authenticate; the same principal as on stdio. */
 const LOCAL: Caller = { principal: 'local', scopes: null };
-
-const SCHEME = 'bearer ';
-const MAX_TOKEN_CHARACTERS = 8_192;
 
 /** Identifies callers by the operator's tokens and by access tokens. If there are neither, everybody is `local`. */
 export function createAuthenticator(tokens: HttpSettings['tokens'], oauth: OAuth | null): Authenticate {
@@ -30,13 +28,6 @@ export function createAuthenticator(tokens: HttpSettings['tokens'], oauth: OAuth
 
 function plainChallenge(code: string | undefined): string {
   return code === undefined ? 'Bearer' : `Bearer error="${code}"`;
-}
-
-/** The token of a header, whose scheme is case-insensitive (RFC 9110 section 11.1, RFC 6750 section 2.1). */
-function bearerToken(authorization: string): string | null {
-  if (authorization.slice(0, SCHEME.length).toLowerCase() !== SCHEME) return null;
-  const token = authorization.slice(SCHEME.length).trimStart();
-  return token.length <= MAX_TOKEN_CHARACTERS && /^[\w.~+/=-]+$/.test(token) ? token : null;
 }
 
 /** Compares digests, all of them, so that the time says nothing about any token. */

@@ -120,5 +120,6 @@ export function nameEnds(rule: string): { begin: string; end: string } | null {
   const name = text.replace(/\/$/, '').split('/').at(-1) ?? '';
   const special = name.search(/[*?[\\]/);
   if (special === -1) return { begin: name, end: '' };
-  return { begin: name.slice(0, special), end: /[^*?[\]\\]*$/.exec(name)?.[0] ?? '' };
+  const last = Math.max(...['*', '?', '[', ']', '\\'].map((each) => name.lastIndexOf(each)));
+  return { begin: name.slice(0, special), end: name.slice(last + 1) };
 }

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isLoopback } from '../../../shared/network/loopback.ts';
+import { bearerToken } from '../bearer-token.ts';
 import type { Refusal } from '../reply.ts';
 
 /** Headers of requests that a reverse proxy passes on: these come from elsewhere, whatever their address. */
@@ -13,7 +14,7 @@ const PROXY_HEADERS = ['forwarded', 'via', 'x-forwarded-for', 'x-real-ip'];
  */
 export function checkMetricsAccess(request: IncomingMessage, digest: string | null): Refusal | null {
   if (digest !== null) {
-    const token = /^bearer +(\S{1,1024})$/i.exec(request.headers.authorization ?? '')?.[1] ?? '';
+    const token = bearerToken(request.headers.authorization ?? '') ?? '';
     const given = createHash('sha256').update(token).digest();
     if (timingSafeEqual(given, Buffer.from(digest, 'hex'))) return null;
     const message = 'The token of SANDBOX_MCP_METRICS_TOKEN is required.';
