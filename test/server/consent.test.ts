@@ -78,7 +78,7 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
     expect(applied).toEqual([]);
     expect(await call('sandbox_apply_changes')).toMatchObject({ refused: [{ path: 'c' }] });
     expect(applied).toEqual([['a\nb']]);
-    const question = `Write 1 changed files to ${join(folder, 'local')}? modified "a\\nb" (1 bytes).`;
+    const question = `Write 1 changed file to ${join(folder, 'local')}? modified "a\\nb" (1 byte).`;
     expect(questions).toEqual([question, question]);
   });
 
@@ -116,7 +116,7 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
     await call('sandbox_create');
     const answer = await call('sandbox_apply_changes');
     // What programs of the host may run cannot be pushed out of sight.
-    expect(questions[0]).toContain('? added "package.json" (1 bytes), added "!0" (1 bytes)');
+    expect(questions[0]).toContain('? added "package.json" (1 byte), added "!0" (1 byte)');
     // In the newer era the call is made again, and lists again: the user agreed to something else.
     if (era === 'pin') {
       expect(questions).toHaveLength(2);

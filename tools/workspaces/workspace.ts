@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { WorkspaceChange } from '../../src/engines/engine.ts';
 import type { SandboxWorkspace } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
+import { plural } from '../../src/shared/text/text.ts';
 import { READ_ONLY, REPLACES } from '../common/annotations.ts';
 import { sandboxId } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
@@ -118,12 +119,12 @@ function questionAbout(localPath: string, list: WorkspaceChange[]): string {
     .slice(0, MAX_NAMED)
     .map(described);
   const more = list.length > MAX_NAMED ? `, and ${list.length - MAX_NAMED} more` : '';
-  return `Write ${list.length} changed files to ${localPath}? ${named.join(', ')}${more}.`;
+  return `Write ${plural(list.length, 'changed file')} to ${localPath}? ${named.join(', ')}${more}.`;
 }
 
 function described({ path, status, from, after }: WorkspaceChange): string {
   const source = from === null ? '' : ` from ${JSON.stringify(from)}`;
-  const size = after === null ? '' : ` (${after.sizeBytes} bytes)`;
+  const size = after === null ? '' : ` (${plural(after.sizeBytes, 'byte')})`;
   return `${status} ${JSON.stringify(path)}${source}${size}`;
 }
 

@@ -2,6 +2,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SandboxError, systemErrorCode } from '../errors.ts';
+import { fillBuffer } from './fill-buffer.ts';
 
 /**
  * Opens a regular file for reading; null if it does not exist.
@@ -35,13 +36,7 @@ export async function readUntrustedInto(path: string, buffer: Buffer): Promise<B
   const file = await openUntrusted(path);
   if (file === null) return null;
   try {
-    let length = 0;
-    while (length < buffer.length) {
-      const { bytesRead } = await file.read(buffer, length, buffer.length - length, length);
-      if (bytesRead === 0) break;
-      length += bytesRead;
-    }
-    return buffer.subarray(0, length);
+    return await fillBuffer(file, buffer);
   } finally {
     await file.close();
   }

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
+import { fillBuffer } from '../../../shared/fs/fill-buffer.ts';
 import { HostDirectory } from '../../../shared/fs/host-directory.ts';
 import type { Host } from '../host/host.ts';
 import type { SandboxRecord, WorkspaceRecord } from '../state/sandbox-record.ts';
@@ -89,14 +90,7 @@ export async function readEntry(cursor: FolderCursor, path: string, limit: numbe
     return entry === null ? null : readlink(entry.parent.at(entry.name), 'buffer').catch(() => null);
   }
   try {
-    const buffer = Buffer.allocUnsafe(Math.min(limit, (await file.stat()).size));
-    let length = 0;
-    while (length < buffer.length) {
-      const { bytesRead } = await file.read(buffer, length, buffer.length - length, length);
-      if (bytesRead === 0) break;
-      length += bytesRead;
-    }
-    return buffer.subarray(0, length);
+    return await fillBuffer(file, Buffer.allocUnsafe(Math.min(limit, (await file.stat()).size)));
   } finally {
     await file.close();
   }
