@@ -193,9 +193,9 @@ describe('the end of a command is reported', () => {
       const { sandbox_id } = made.structured;
       const request = { sandbox_id, cmd: 'bash', args: ['-c', 'echo ready; sleep 1000'] };
       const { isError, structured, text } = await short.call('sandbox_run_command', request);
-      // On a busy machine the sandbox may end before the command starts.
-      if (isError && text.includes('its timeout expired')) return waitFor();
-      expect(structured).toMatchObject({
+      // On a busy machine the sandbox may be ending, or have ended, before the command starts.
+      if (isError && /its timeout expired|is stopping|ended during the call/.test(text)) return waitFor();
+      expect(structured, text).toMatchObject({
         status: 'finished',
         ended_by: 'sandbox_stopped',
         stdout: 'ready\n',
