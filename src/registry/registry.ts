@@ -69,7 +69,10 @@ class SessionRegistry implements Registry {
       this.#context,
       principal,
       this.#quotasOf(principal),
-      () => this.#sessions.delete(session),
+      () => {
+        this.#sessions.delete(session);
+        this.#forgetQuotas(principal);
+      },
     );
     this.#sessions.add(session);
     return session;
@@ -122,5 +125,12 @@ class SessionRegistry implements Registry {
     };
     this.#quotas.set(principal, quotas);
     return quotas;
+  }
+
+  /** Authorization servers name any number of principals; those without a session have nothing to count. */
+  #forgetQuotas(principal: string): void {
+    if ([...this.#sessions].some((session) => session.principal === principal)) return;
+    const quotas = this.#quotas.get(principal);
+    if (quotas?.commands.used === 0 && quotas.shells.used === 0) this.#quotas.delete(principal);
   }
 }

@@ -232,7 +232,7 @@ export interface Session {
    */
   sandbox(sandboxId: string | undefined): Promise<SandboxHandle>;
   /** Whether this session has created the sandbox, so that it ends with the session. */
-  owns(sandboxId: string): boolean;
+  owns(sandboxId: string): Promise<boolean>;
   /** Finds a command by its id only, even in a sandbox that has ended or that another session created. */
   command(commandId: string): Promise<CommandHandle>;
   /** A shell of this session, running or ended. `not_found` for any other. */

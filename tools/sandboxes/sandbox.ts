@@ -251,7 +251,7 @@ const stop = defineTool({
   async handle(args, context) {
     const { session, signal } = context;
     const handle = await session.sandbox(args.sandbox_id);
-    if (!session.owns(handle.sandboxId)) {
+    if (!(await session.owns(handle.sandboxId))) {
       await context.confirm(
         `Stop sandbox ${handle.sandboxId}? Another session has created it and may still use it.`,
       );

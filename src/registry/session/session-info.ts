@@ -17,8 +17,7 @@ export interface SessionState {
   sessionId: string;
   principal: string;
   currentSandboxId: string | null;
-  owned: OwnershipRecord[];
-  attached: OwnershipRecord[];
+  sandboxes: { record: OwnershipRecord; ownership: 'owned' | 'attached' }[];
   commandIds: string[];
   shells: ShellInfo[];
   limits: SessionLimits;
@@ -34,11 +33,7 @@ export async function describeSession(
   signal: AbortSignal,
 ): Promise<SessionInfo> {
   const { engine } = context;
-  const members = [
-    ...state.owned.map((record) => ({ record, ownership: 'owned' as const })),
-    ...state.attached.map((record) => ({ record, ownership: 'attached' as const })),
-  ];
-  const views = await mapConcurrent(members, 8, async ({ record, ownership }) => {
+  const views = await mapConcurrent(state.sandboxes, 8, async ({ record, ownership }) => {
     const view = await viewIfKnown(context, record, signal);
     if (view === null) return null;
     const [network, listening] = await Promise.all([

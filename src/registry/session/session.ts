@@ -31,6 +31,7 @@ import { RegistrySandboxHandle } from './sandbox-handle.ts';
 import { SessionCommands } from './session-commands.ts';
 import { releaseSession } from './session-end.ts';
 import { describeSession } from './session-info.ts';
+import { SessionSandboxes } from './session-sandboxes.ts';
 import { SessionShells } from './session-shells.ts';
 import { SessionTransfers } from './transfers.ts';
 
@@ -50,10 +51,8 @@ export class RegistrySession implements Session {
   readonly #commands: SessionCommands;
   readonly #shells: SessionShells;
   readonly #transfers: SessionTransfers;
-  readonly #owned = new Map<string, OwnershipRecord>();
-  readonly #attached = new Map<string, OwnershipRecord>();
+  readonly #sandboxes: SessionSandboxes;
   readonly #onEnd: () => void;
-  #current: string | null = null;
   #ending: Promise<void> | null = null;
 
   /** `onEnd` is called when the session has ended. */
@@ -63,14 +62,12 @@ export class RegistrySession implements Session {
     this.principal = principal;
     this.limits = { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxSnapshots, maxLifetimeMs };
     this.#context = { ...context, log: context.log.child({ session_id: this.sessionId, principal }) };
+    this.#sandboxes = new SessionSandboxes(this.sessionId, this.#context.store, this.#context.log);
     this.#leases = new Leases(this.#context);
     this.#creates = new BackgroundCreates(this.#context, this.#scope, {
       sessionId: this.sessionId,
       principal,
-      own: (record, current) => {
-        this.#owned.set(record.sandboxId, record);
-        if (current) this.#current = record.sandboxId;
-      },
+      own: (record, current) => this.#sandboxes.own(record, current),
     });
     this.#commands = new SessionCommands(this.#context, quotas.commands, this.#leases);
     this.#shells = new SessionShells(this.#context, quotas.shells, this.#leases);
@@ -80,7 +77,7 @@ export class RegistrySession implements Session {
   }
 
   get created(): number {
-    return this.#owned.size;
+    return this.#sandboxes.created;
   }
 
   create(request: CreateRequest, signal: AbortSignal, wait: CreateWait = {}): Promise<SandboxView> {
@@ -97,8 +94,7 @@ export class RegistrySession implements Session {
       const handle = this.#handle(record);
       const found = await handle.view(either);
       const view = resume ? await resumeIfStopped(this.#context, record, found, either) : found;
-      if (!this.#owned.has(record.sandboxId)) this.#attached.set(record.sandboxId, record);
-      this.#current = record.sandboxId;
+      this.#sandboxes.select(view.status === 'running' ? { ...record, state: 'live' } : record);
       if (view.status !== 'running') return view;
       if (!record.keep) await this.#takeOwnership(record.sandboxId, either);
       const needsNobody = view.ports.length === 0 && this.#context.engine.networkPolicies === undefined;
@@ -118,8 +114,10 @@ export class RegistrySession implements Session {
     return this.#handle(await this.#find(sandboxId));
   }
 
-  owns(sandboxId: string): boolean {
-    return this.#owned.has(sandboxId);
+  async owns(sandboxId: string): Promise<boolean> {
+    if (this.#sandboxes.owns(sandboxId)) return true;
+    const record = await this.#context.store.read(sandboxId);
+    return record?.owner?.sessionId === this.sessionId;
   }
 
   async command(commandId: string): Promise<CommandHandle> {
@@ -147,9 +145,8 @@ export class RegistrySession implements Session {
       {
         sessionId: this.sessionId,
         principal: this.principal,
-        currentSandboxId: this.#current,
-        owned: [...this.#owned.values()],
-        attached: [...this.#attached.values()],
+        currentSandboxId: this.#sandboxes.current,
+        sandboxes: this.#sandboxes.members,
         commandIds: this.#commands.ids(),
         shells: this.#shells.list(),
         limits: this.limits,
@@ -164,10 +161,10 @@ export class RegistrySession implements Session {
   }
 
   async #end(reason: SessionEndReason): Promise<void> {
-    this.#context.log.info({ reason, sandboxes: this.#owned.size }, 'The session is ending.');
+    this.#context.log.info({ reason, sandboxes: this.#sandboxes.created }, 'The session is ending.');
     await releaseSession(this.#context, {
       // Ending the scope ends those in state `creating`.
-      owned: () => [...this.#owned.values()].filter(({ state }) => state === 'live'),
+      owned: () => this.#sandboxes.liveOwned,
       scope: this.#scope,
       commands: this.#commands,
       shells: this.#shells,
@@ -222,7 +219,7 @@ export class RegistrySession implements Session {
   }
 
   async #find(sandboxId: string | undefined): Promise<OwnershipRecord> {
-    const wanted = sandboxId ?? this.#current;
+    const wanted = sandboxId ?? this.#sandboxes.current;
     if (wanted === null) throw noCurrentSandbox();
     return findRecord(this.#context, this.principal, wanted);
   }

@@ -17,6 +17,8 @@ export interface CallerSession {
   readonly options: ServerOptions;
 }
 
+const ENDED = ['stopped', 'aborted', 'failed'];
+
 interface Entry extends CallerSession, CallerOf {
   readonly session: Session;
   /** Requests that are not answered yet. */
@@ -118,7 +120,7 @@ export class CallerSessions {
   async #holdsSandboxes({ session }: Entry): Promise<boolean> {
     try {
       const { sandboxes } = await session.info(new AbortController().signal);
-      return sandboxes.some(({ status }) => !['stopped', 'failed'].includes(status));
+      return sandboxes.some(({ status }) => !ENDED.includes(status));
     } catch (error) {
       this.#options.log.warn({ err: error }, 'Could not tell whether an idle session is in use.');
       return true;

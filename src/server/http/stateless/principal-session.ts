@@ -60,7 +60,7 @@ export class PrincipalSession implements Session {
     return this.#session.sandbox(sandboxId ?? (await this.#newest(new AbortController().signal)));
   }
 
-  owns(sandboxId: string): boolean {
+  owns(sandboxId: string): Promise<boolean> {
     return this.#session.owns(sandboxId);
   }
 
