@@ -58,9 +58,16 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
       { ...change, path: 'c', refused: 'it was changed on the host' },
     ];
     const applied: string[][] = [];
+    const calls: string[] = [];
     world.engine.workspaces = {
-      changes: async () => ({ localPath: join(folder, 'local'), changes, ignored: 0, skipped: 0 }),
+      changes: async () => {
+        calls.push('changes');
+        return { localPath: join(folder, 'local'), changes, ignored: 0, skipped: 0 };
+      },
       read: async () => null,
+      finishApply: async () => {
+        calls.push('finishApply');
+      },
       apply: async (_sandboxId, agreed) => {
         applied.push(agreed.map(({ path }) => path));
         return { applied: changes.slice(0, 1), refused: [] };
@@ -72,7 +79,10 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
     expect(await call('sandbox_apply_changes', { dry_run: true })).toMatchObject({
       applied: [{ path: 'a\nb' }],
     });
+    expect(calls).toEqual(['changes']);
     expect(await call('sandbox_apply_changes', { paths: ['c'] })).toMatchObject({ applied: [] });
+    // What was interrupted is finished before the list that the user agrees to.
+    expect(calls).toEqual(['changes', 'finishApply', 'changes']);
     expect(questions).toEqual([]);
     expect((await call('sandbox_apply_changes')).text).toContain('nothing was done');
     expect(applied).toEqual([]);
@@ -106,6 +116,7 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
         return { localPath: join(folder, 'local'), changes, ignored: 0, skipped: 0 };
       },
       read: async () => null,
+      finishApply: async () => {},
       apply: async (_sandboxId, agreed) => {
         applied.push(agreed.map(({ path }) => path));
         return { applied: [...agreed], refused: [] };

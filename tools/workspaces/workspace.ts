@@ -83,6 +83,8 @@ const applyChanges = defineTool({
   output: z.object({ applied: changedFiles, refused: changedFiles, executes_on_host: z.array(z.string()) }),
   async handle(args, { session, signal, config, confirm }) {
     const workspace = (await session.sandbox(args.sandbox_id)).workspace();
+    // Before the list that the user agrees to, which would name what is about to be finished.
+    if (!args.dry_run) await workspace.finishApply(signal);
     const { localPath, changes } = await workspace.changes(signal);
     await existingLocalPath(localPath, config);
     const wanted = changes.filter(({ path }) => isWanted(path, args.paths));

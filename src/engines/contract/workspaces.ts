@@ -53,7 +53,7 @@ export interface WorkspaceApplied {
 /** Present if sandboxes can have workspaces. */
 export interface Workspaces {
   /**
-   * What the sandbox has changed, from the upper layer of its overlay.
+   * What the sandbox has changed: from the upper layer of its overlay, or compared with what was uploaded.
    *
    * @throws `conflict` without a copy-on-write workspace, once the sandbox has ended, or if the folder is
    *   gone; `limit_exceeded` for more changes than can be listed
@@ -67,6 +67,8 @@ export interface Workspaces {
     limit: number,
     signal: AbortSignal,
   ): Promise<Buffer | null>;
+  /** Finishes or undoes an apply to the folder of this workspace that was interrupted. */
+  finishApply(sandboxId: string, signal: AbortSignal): Promise<void>;
   /**
    * Writes changes to the folder: all that are not refused, or none after a crash or failure.
    *

@@ -2,6 +2,7 @@ import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { diskIsFull, isDiskFullInProgram } from '../../shared/fs/disk-full.ts';
 import type { HostDirectory } from '../../shared/fs/host-directory.ts';
 import type { CreateSandbox, Sandbox } from '../engine.ts';
+import { describeFolder, openWorkspaceFolder } from '../workspace/folder.ts';
 import { removeSandbox } from './cleanup/cleanup.ts';
 import { boot } from './container/boot.ts';
 import { newRecord, type RecordInput } from './container/new-record.ts';
@@ -23,7 +24,7 @@ import { findBase } from './storage/base-layers.ts';
 import { claimWithLayers, sourceSnapshot } from './storage/snapshot-restore.ts';
 import { checkMountPath } from './storage/volume-mounts.ts';
 import { claimVolumes, mountedVolumes } from './volumes/claim-volumes.ts';
-import { openWorkspaceFolder, workspaceRecord } from './workspace/folder.ts';
+import { whyNotMounted } from './workspace/mount.ts';
 
 function checkRequest(context: OciContext, request: CreateSandbox): void {
   // Secrets are filled in when a program starts; report a missing one now.
@@ -80,16 +81,26 @@ export async function createSandbox(
   const diskMb = await diskLimitMb(host, context.diskMb);
   const folder = request.workspace === undefined ? null : await openWorkspaceFolder(request.workspace);
   try {
+    if (folder !== null) await requireMounts(host, folder);
     const workspace =
       request.workspace === undefined || folder === null
         ? null
-        : await workspaceRecord(request.workspace, folder);
+        : { ...(await describeFolder(request.workspace, folder)), mountedNs: '0' };
     const settings = { ...settingsOf(request, image, snapshot), runtime: name, diskMb, workspace };
     const made: Making = { host, runtime, record: newRecord(host, settings), folder, source };
     return await makeSandbox(context, request, made, signal, report);
   } finally {
     await folder?.close();
   }
+}
+
+async function requireMounts(host: Host, folder: HostDirectory): Promise<void> {
+  const reason = await whyNotMounted(host, folder);
+  if (reason === null) return;
+  throw new SandboxError('unsupported', `${folder.path} cannot be mounted in a sandbox: ${reason}.`, {
+    hint: 'Call sandbox_create without workspace, then sandbox_upload_file.',
+    details: { local_path: folder.path },
+  });
 }
 
 interface Making {

@@ -25,7 +25,7 @@ import { updateNetworkPolicy } from './sandbox/update-network-policy.ts';
 import { OciSnapshots } from './snapshots/snapshots.ts';
 import { isUnreadable } from './state/sandbox-record.ts';
 import { OciVolumes } from './volumes/volumes.ts';
-import { OciWorkspaces } from './workspace/workspaces.ts';
+import { mountedWorkspaces } from './workspace/workspaces.ts';
 
 /** Creates the engine; nothing is touched or probed before its first call. */
 export function createOciEngine(options: OciEngineOptions): Engine {
@@ -42,7 +42,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     shells,
     snapshots,
     images: new OciImages(context),
-    workspaces: new OciWorkspaces(() => context.host()),
+    workspaces: mountedWorkspaces(() => context.host()),
     volumes: new OciVolumes(context),
     sources: { types: ['git', 'tarball', 'snapshot'] },
     ports: portsOf(context),

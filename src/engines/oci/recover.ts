@@ -5,6 +5,7 @@ import { throwIfCancelled } from '../../shared/errors.ts';
 import { isAbandonedTemporary } from '../../shared/fs/atomic-file.ts';
 import { pathExists } from '../../shared/fs/path-exists.ts';
 import { identify } from '../../shared/process-identity.ts';
+import { recoverJournals } from '../workspace/journal.ts';
 import { removeTemporaryFiles } from './cleanup/temporary-files.ts';
 import type { OciContext } from './context.ts';
 import { templateOf } from './host/etc-template.ts';
@@ -20,7 +21,6 @@ import {
 } from './state/sandbox-record.ts';
 import { listSnapshotIds } from './state/snapshot-record.ts';
 import { collectSnapshots, removeSnapshotLeftovers, templatesOfSnapshots } from './storage/snapshot-gc.ts';
-import { recoverJournals } from './workspace/journal.ts';
 
 /** Removes directories whose creator died before they became a sandbox. */
 async function removeUnfinished(host: Host): Promise<void> {
@@ -94,7 +94,7 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
     await attempt(context, `cannot remove temporary files in ${dir}`, () => removeTemporaryFiles(host, dir));
   }
   await attempt(context, 'cannot finish changes of a workspace that were being applied', () =>
-    recoverJournals(host.layout),
+    recoverJournals(host.layout.journals),
   );
   const recovered: string[] = [];
   const templates = new Set<string>();

@@ -19,6 +19,7 @@ export function workspaceOf(workspaces: Workspaces, sandboxId: string): SandboxW
   return {
     changes: (signal) => workspaces.changes(sandboxId, signal),
     read: (path, side, limit, signal) => workspaces.read(sandboxId, path, side, limit, signal),
+    finishApply: (signal) => workspaces.finishApply(sandboxId, signal),
     apply: (agreed, signal) => workspaces.apply(sandboxId, agreed, signal),
   };
 }

@@ -68,9 +68,11 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
   'src/engines/contract/': { 'src/shared/': 'types' },
   'src/engines/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
   'src/engines/output-log/': { 'src/engines/engine.ts': 'types', 'src/shared/': 'all' },
+  'src/engines/workspace/': { 'src/engines/engine.ts': 'types', 'src/shared/': 'all' },
   ...layered('src/engines/oci/', OCI_ROOMS, {
     'src/engines/engine.ts': 'all',
     'src/engines/output-log/': 'all',
+    'src/engines/workspace/': 'all',
     'src/egress/': 'all',
     'src/images/': 'all',
     'src/shared/': 'all',
@@ -78,6 +80,7 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
   'src/engines/vercel/': {
     'src/engines/vercel/': 'all',
     'src/engines/output-log/': 'all',
+    'src/engines/workspace/': 'all',
     'src/engines/engine.ts': 'all',
     'src/shared/': 'all',
   },

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
 import type { ProcessIdentity } from '../../../shared/process-identity.ts';
+import { requireSameFolder } from '../../workspace/folder.ts';
 import { writeCaTrust } from '../host/ca/ca-trust.ts';
 import { cgroupPath, enforcedLimits, findCgroups, unifiedCgroup } from '../host/cgroups.ts';
 import { directoryMode } from '../host/directory-mode.ts';
@@ -25,7 +26,6 @@ import {
 } from '../storage/overlay-layers.ts';
 import { makeSandboxDirectories } from '../storage/rootfs.ts';
 import { makeMountPoints, volumeMounts } from '../storage/volume-mounts.ts';
-import { requireSameFolder } from '../workspace/folder.ts';
 import { prepareWorkspace } from '../workspace/mount.ts';
 import { ociConfig } from './oci-config.ts';
 import { type OciRuntime, startContainer } from './oci-runtime.ts';

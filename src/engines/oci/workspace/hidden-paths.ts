@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { whenSpawned } from '../../../shared/async/when-spawned.ts';
 import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
-import { hiddenRules, nameEnds } from './hidden-files.ts';
+import { hiddenRules, nameEnds } from '../../workspace/hidden-files.ts';
 
 /**
  * The paths to hide, one character per byte; what is below a hidden directory is left out. One walk over the

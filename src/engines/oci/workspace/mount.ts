@@ -3,6 +3,7 @@ import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
+import { unfitFileSystem } from '../../workspace/folder.ts';
 import type { Host } from '../host/host.ts';
 import type { IdMap } from '../host/id-map.ts';
 import type { WorkspaceRecord } from '../state/sandbox-record.ts';
@@ -34,7 +35,6 @@ export async function prepareWorkspace(
   { workspace, folder }: { workspace: WorkspaceRecord; folder: HostDirectory },
   signal: AbortSignal,
 ): Promise<WorkspaceMount> {
-  requireMounts(host);
   await makeMountPoint(paths, host.idMap, workspace.path);
   const layers = {
     upper: join(paths.workspace, 'upper'),
@@ -116,13 +116,14 @@ function escapeOption(path: string): string {
   return path.replace(/[\\:,]/g, '\\$&');
 }
 
-function requireMounts({ mounts, idMap }: Host): void {
-  if (mounts === 'by-root' || idMap.kind === 'single') return;
-  throw new SandboxError(
-    'unsupported',
-    'This server cannot give the files of a workspace to the user of a sandbox: it does not run as root.',
-    { hint: 'Call sandbox_create without workspace, then sandbox_upload_file.' },
-  );
+/**
+ * Why a folder cannot be mounted in a sandbox; null if it can. The kernel lets root alone map the ids of a
+ * host's file system, so that with subordinate ids its files would not belong to the sandbox's user.
+ */
+export async function whyNotMounted({ mounts, idMap }: Host, folder: HostDirectory): Promise<string | null> {
+  if (mounts !== 'by-root' && idMap.kind !== 'single') return 'the server does not run as root';
+  const fileSystem = await unfitFileSystem(folder);
+  return fileSystem === null ? null : `it is on ${fileSystem}`;
 }
 
 /** In the sandbox's own layer, with owners as in a new sandbox. */

@@ -1,23 +1,16 @@
-/** The two sides of a copy-on-write workspace, held open: the folder, and the sandbox's upper layer. */
-import { constants } from 'node:fs';
-import { type FileHandle, open, readFile, readlink } from 'node:fs/promises';
+/** Opens the copy-on-write workspace that a sandbox has mounted: the folder, and the sandbox's upper layer. */
 import { join } from 'node:path';
-import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
-import { fillBuffer } from '../../../shared/fs/fill-buffer.ts';
+import { SandboxError } from '../../../shared/errors.ts';
 import { HostDirectory } from '../../../shared/fs/host-directory.ts';
+import { isProcessAlive } from '../../../shared/process-identity.ts';
+import { readApplied } from '../../workspace/applied.ts';
+import { reopenWorkspaceFolder } from '../../workspace/folder.ts';
+import { FolderCursor } from '../../workspace/folder-cursor.ts';
+import type { OpenWorkspace } from '../../workspace/open-workspace.ts';
+import { requireKeepsChanges } from '../../workspace/require-changes.ts';
 import type { Host } from '../host/host.ts';
-import type { SandboxRecord, WorkspaceRecord } from '../state/sandbox-record.ts';
-import { reopenWorkspaceFolder } from './folder.ts';
-import { FolderCursor } from './folder-cursor.ts';
-
-export interface OpenWorkspace {
-  record: WorkspaceRecord;
-  upperPath: string;
-  folder: FolderCursor;
-  upper: FolderCursor;
-  /** Stamps of files as an earlier apply left them, by path. */
-  applied: Record<string, string>;
-}
+import { readRecord, type SandboxRecord } from '../state/sandbox-record.ts';
+import { MountedFolder, UpperLayer } from './overlay-sides.ts';
 
 /** @throws `conflict` unless the sandbox runs and has a copy-on-write workspace whose folder still exists */
 export async function withWorkspace<Result>(
@@ -25,73 +18,41 @@ export async function withWorkspace<Result>(
   { sandboxId, status, workspace }: SandboxRecord,
   work: (open: OpenWorkspace) => Promise<Result>,
 ): Promise<Result> {
-  const refuse = (message: string, hint: string) =>
-    new SandboxError('conflict', message, { hint, details: { sandbox_id: sandboxId } });
-  if (workspace === null) {
-    throw refuse(`Sandbox ${sandboxId} has no workspace.`, 'Call sandbox_create with workspace.');
-  }
-  if (workspace.mode !== 'copy-on-write') {
-    throw refuse(`The workspace is ${workspace.mode}: it keeps no changes.`, 'Nothing needs to be applied.');
-  }
-  if (status !== 'running') {
-    throw refuse(`Sandbox ${sandboxId} is ${status}; its changes are gone.`, 'Call sandbox_create.');
-  }
-  const paths = host.layout.sandbox(sandboxId);
-  const upperPath = join(paths.workspace, 'upper');
-  const folder = await reopenWorkspaceFolder(workspace.localPath, workspace.folder);
+  const record = requireKeepsChanges(sandboxId, status, workspace);
+  const { layout, agent } = host;
+  const paths = layout.sandbox(sandboxId);
+  const directory = await reopenWorkspaceFolder(record.localPath, record.folder);
+  const folder = new FolderCursor(directory);
   try {
-    const upper = await HostDirectory.open(upperPath);
-    const sides = { folder: new FolderCursor(folder), upper: new FolderCursor(upper) };
+    const upper = await HostDirectory.open(join(paths.workspace, 'upper'));
+    const sandbox = new UpperLayer(upper, agent);
     try {
-      const applied = await readApplied(paths.applied);
-      return await work({ record: workspace, upperPath, ...sides, applied });
+      return await work({
+        sandboxId,
+        record,
+        folder,
+        sandbox,
+        seen: new MountedFolder(folder, BigInt(record.mountedNs)),
+        applied: await readApplied(paths.applied),
+        appliedFile: paths.applied,
+        journals: layout.journals,
+        requireAlive: () => requireAlive(host, sandboxId),
+      });
     } finally {
-      await Promise.all([sides.folder.close(), sides.upper.close(), upper.close()]);
+      await sandbox.close();
+      await upper.close();
     }
   } finally {
     await folder.close();
+    await directory.close();
   }
 }
 
-async function readApplied(path: string): Promise<Record<string, string>> {
-  try {
-    const stored: unknown = JSON.parse(await readFile(path, 'utf8'));
-    const entries = Object.entries(Object(stored)).map(([name, stamp]) => [name, String(stamp)]);
-    return Object.assign(Object.create(null), Object.fromEntries(entries));
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return Object.create(null);
-    throw error;
-  }
-}
-
-/** Opens a regular file without following a link; null for anything else. */
-export async function openRegular(cursor: FolderCursor, path: string): Promise<FileHandle | null> {
-  const entry = await cursor.entry(path);
-  if (entry === null) return null;
-  let file: FileHandle;
-  try {
-    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-    file = await open(entry.parent.at(entry.name), flags);
-  } catch (error) {
-    const code = systemErrorCode(error);
-    if (code === 'ENOENT' || code === 'ELOOP' || code === 'ENXIO') return null;
-    throw error;
-  }
-  if ((await file.stat()).isFile()) return file;
-  await file.close();
-  return null;
-}
-
-/** At most `limit` bytes of a file, or the target of a link; null for anything else. */
-export async function readEntry(cursor: FolderCursor, path: string, limit: number): Promise<Buffer | null> {
-  const file = await openRegular(cursor, path);
-  if (file === null) {
-    const entry = await cursor.entry(path);
-    return entry === null ? null : readlink(entry.parent.at(entry.name), 'buffer').catch(() => null);
-  }
-  try {
-    return await fillBuffer(file, Buffer.allocUnsafe(Math.min(limit, (await file.stat()).size)));
-  } finally {
-    await file.close();
-  }
+async function requireAlive({ layout }: Host, sandboxId: string): Promise<void> {
+  const { status, init } = await readRecord(layout, sandboxId);
+  if (status === 'running' && init !== null && isProcessAlive(init)) return;
+  throw new SandboxError('conflict', `Sandbox ${sandboxId} has ended; nothing was applied.`, {
+    hint: 'Call sandbox_create.',
+    details: { sandbox_id: sandboxId },
+  });
 }

@@ -4,31 +4,21 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { whenSpawned } from '../../../shared/async/when-spawned.ts';
 import { SandboxError } from '../../../shared/errors.ts';
-
-/** An entry as agent/host/upper.c describes it. */
-export interface UpperEntry {
-  kind: 'f' | 'd' | 'l' | 'w' | 'o';
-  path: string;
-  mode: number;
-  size: number;
-  mtimeNs: bigint;
-  copied: boolean;
-  opaque: boolean;
-}
+import type { SandboxEntry } from '../../workspace/sides.ts';
 
 const MAX_ENTRIES = 200_000;
 const HEADER = /^([fdlwo]) ([0-7]{1,5}) (\d{1,19}) (-?\d{1,19}) ([-cq]) (\d{1,5}) /;
 const HEADER_BYTES = 80;
 
 /**
- * @returns the entries, directories before their contents, and how many have names that are not UTF-8
+ * @returns the entries as agent/host/upper.c describes them, directories before their contents, and how many have names that are not UTF-8
  * @throws `limit_exceeded` for more than 200,000
  */
 export async function listUpper(
   agent: string,
   layer: string,
   signal: AbortSignal,
-): Promise<{ entries: UpperEntry[]; unreadable: number }> {
+): Promise<{ entries: SandboxEntry[]; unreadable: number }> {
   const child = await whenSpawned(
     spawn(agent, ['upper', layer], { stdio: ['ignore', 'pipe', 'pipe'], env: {}, signal }),
   );
@@ -53,7 +43,7 @@ export async function listUpper(
 }
 
 class Parser {
-  readonly entries: UpperEntry[] = [];
+  readonly entries: SandboxEntry[] = [];
   unreadable = 0;
   complete = false;
   #rest: Buffer = Buffer.alloc(0);
@@ -96,7 +86,7 @@ class Parser {
   }
 }
 
-function isKind(text: string | undefined): text is UpperEntry['kind'] {
+function isKind(text: string | undefined): text is SandboxEntry['kind'] {
   return text !== undefined && /^[fdlwo]$/.test(text);
 }
 

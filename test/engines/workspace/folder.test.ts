@@ -3,11 +3,11 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
+  describeFolder,
   openWorkspaceFolder,
   reopenWorkspaceFolder,
   requireSameFolder,
-  workspaceRecord,
-} from '../../../../src/engines/oci/workspace/folder.ts';
+} from '../../../src/engines/workspace/folder.ts';
 
 let root: string;
 
@@ -48,7 +48,7 @@ describe('the folder of a workspace', () => {
     const id = `${folder.stats.dev}:${folder.stats.ino}`;
     await (await reopenWorkspaceFolder(path, id)).close();
     const request = { localPath: path, path: '/vercel/sandbox', mode: 'read-only' as const };
-    const record = await workspaceRecord(request, folder);
+    const record = await describeFolder(request, folder);
     await requireSameFolder(record);
     rmSync(path, { recursive: true });
     mkdirSync(path);

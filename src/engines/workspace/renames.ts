@@ -1,7 +1,5 @@
-import type { WorkspaceChange } from '../../engine.ts';
-import { digest } from './digest.ts';
-import type { FolderCursor } from './folder-cursor.ts';
-import type { OpenWorkspace } from './open-workspace.ts';
+import type { WorkspaceChange } from '../engine.ts';
+import type { SideFiles } from './sides.ts';
 
 /** What is read to find renames, of both sides together. */
 const MAX_FILES = 1_000;
@@ -14,16 +12,16 @@ const MAX_BYTES = 268_435_456;
  * @returns the changes without the deletions that became renames
  */
 export async function pairRenames(
-  { folder, upper }: Pick<OpenWorkspace, 'folder' | 'upper'>,
+  { folder, sandbox }: { folder: SideFiles; sandbox: SideFiles },
   changes: WorkspaceChange[],
   signal: AbortSignal,
 ): Promise<WorkspaceChange[]> {
   const budget = { files: MAX_FILES, bytes: MAX_BYTES };
-  const read = async (cursor: FolderCursor, path: string, size: number): Promise<Buffer | null> => {
+  const read = async (side: SideFiles, path: string, size: number): Promise<Buffer | null> => {
     if (budget.files === 0 || budget.bytes < size) return null;
     budget.files -= 1;
     budget.bytes -= size;
-    return digest(cursor, path, size, signal);
+    return side.digest(path, size, signal);
   };
   const known = new Map<WorkspaceChange, Buffer | null>();
   const bySize = new Map<number, WorkspaceChange[]>();
@@ -39,7 +37,7 @@ export async function pairRenames(
     const size = change.after?.sizeBytes ?? 0;
     const candidates = change.status === 'added' ? bySize.get(size) : undefined;
     if (candidates === undefined || candidates.length === 0) continue;
-    const content = await read(upper, change.path, size);
+    const content = await read(sandbox, change.path, size);
     if (content === null) continue;
     for (const [at, candidate] of candidates.entries()) {
       let other = known.get(candidate);

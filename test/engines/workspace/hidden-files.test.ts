@@ -2,14 +2,10 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import {
-  hiddenRules,
-  nameEnds,
-  readHiddenRules,
-} from '../../../../src/engines/oci/workspace/hidden-files.ts';
-import { HostDirectory } from '../../../../src/shared/fs/host-directory.ts';
+import { hiddenRules, nameEnds, readHiddenRules } from '../../../src/engines/workspace/hidden-files.ts';
+import { HostDirectory } from '../../../src/shared/fs/host-directory.ts';
 
-const PAGE = join(import.meta.dirname, '../../../../docs/workspaces.md');
+const PAGE = join(import.meta.dirname, '../../../docs/workspaces.md');
 let folder: string;
 
 beforeEach(() => {

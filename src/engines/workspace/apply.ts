@@ -1,15 +1,14 @@
 /** Writes changes of a sandbox to the folder of its workspace: all of them or, after a crash, none. */
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, lchown, lstat, mkdir, open, readlink, symlink } from 'node:fs/promises';
-import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
-import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
-import { withFileLock } from '../../../shared/fs/file-lock.ts';
-import type { HostDirectory, HostEntry } from '../../../shared/fs/host-directory.ts';
-import { staysInside } from '../../../shared/fs/link-target.ts';
-import { stageName } from '../../../shared/fs/stage-name.ts';
-import type { WorkspaceApplied, WorkspaceChange, WorkspaceEntry } from '../../engine.ts';
-import type { StateLayout } from '../state/state-layout.ts';
+import { type FileHandle, lchown, lstat, mkdir, open, symlink } from 'node:fs/promises';
+import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import { writeFileAtomic } from '../../shared/fs/atomic-file.ts';
+import { withFileLock } from '../../shared/fs/file-lock.ts';
+import type { HostDirectory, HostEntry } from '../../shared/fs/host-directory.ts';
+import { staysInside } from '../../shared/fs/link-target.ts';
+import { stageName } from '../../shared/fs/stage-name.ts';
+import type { WorkspaceApplied, WorkspaceChange, WorkspaceEntry } from '../engine.ts';
 import {
   finishJournals,
   folderLock,
@@ -22,21 +21,28 @@ import {
   type Step,
   writeJournal,
 } from './journal.ts';
-import { type OpenWorkspace, openRegular } from './open-workspace.ts';
+import type { OpenWorkspace } from './open-workspace.ts';
+import type { SandboxFiles } from './sides.ts';
 import { stampAt } from './stamp.ts';
 
 const CHUNK = 1_048_576;
 const ZEROS = Buffer.alloc(CHUNK);
 
-/** One after the other for each folder: two sandboxes may work on it. */
+/**
+ * One after the other for each folder: two sandboxes may work on it. An apply that was interrupted is finished
+ * first, so that what follows sees the folder as it then is.
+ */
 export async function withFolderLock<Result>(
-  layout: StateLayout,
-  { record }: OpenWorkspace,
+  { journals, record }: OpenWorkspace,
   signal: AbortSignal,
   work: () => Promise<Result>,
 ): Promise<Result> {
-  await mkdir(layout.journals, { recursive: true, mode: 0o700 });
-  return withFileLock(folderLock(layout, record.folder), work, { signal });
+  await mkdir(journals, { recursive: true, mode: 0o700 });
+  const settled = async () => {
+    await finishJournals(journals, record);
+    return work();
+  };
+  return withFileLock(folderLock(journals, record.folder), settled, { signal });
 }
 
 /**
@@ -45,38 +51,35 @@ export async function withFolderLock<Result>(
  * @param onStep for tests
  */
 export async function applyChanges(
-  layout: StateLayout,
-  sandboxId: string,
   workspace: OpenWorkspace,
   changes: WorkspaceChange[],
   signal: AbortSignal,
   onStep: OnStep = () => {},
 ): Promise<WorkspaceApplied> {
-  await finishJournals(layout, workspace.record);
   const refused = changes.filter((change) => change.refused !== null);
   const wanted = changes.filter((change) => change.refused === null);
   if (wanted.length === 0) return { applied: [], refused };
-  const { folder, record } = workspace;
+  const { folder, journals, record, sandboxId } = workspace;
   const steps = await stepsOf(workspace, wanted);
   const directories = await missingDirectories(workspace, steps);
   const journal: Journal = newJournal(record.localPath, record.folder, { directories, steps });
   const id = `${sandboxId}-${randomBytes(6).toString('hex')}`;
   onStep('begin');
-  await writeJournal(layout, id, journal);
+  await writeJournal(journals, id, journal);
   try {
     await stageAll(workspace, journal, wanted, signal, onStep);
     await requireUnchanged(workspace, steps);
   } catch (error) {
     await rollBack(folder, journal);
-    await removeJournal(layout, id);
+    await removeJournal(journals, id);
     throw error;
   }
   onStep('commit');
-  await writeJournal(layout, id, { ...journal, committed: true });
+  await writeJournal(journals, id, { ...journal, committed: true });
   const skipped = new Set(await performSteps(folder, journal, onStep));
   const done = steps.filter(({ path }) => !skipped.has(path));
-  await rememberApplied(layout.sandbox(sandboxId).applied, workspace, done);
-  await removeJournal(layout, id);
+  await rememberApplied(workspace, done);
+  await removeJournal(journals, id);
   const isSkipped = ({ path, from }: WorkspaceChange) =>
     skipped.has(path) || (from !== null && skipped.has(from));
   const late = wanted.filter(isSkipped).map((change) => ({ ...change, refused: CHANGED_LATE }));
@@ -138,14 +141,16 @@ async function stageAll(
     await own(entry.parent, entry.name, entry.parent.stats);
   }
   const wanted = new Map(changes.map((change) => [change.path, change]));
+  const files = changes.flatMap(({ path, after }) => (after?.type === 'file' ? [{ path, ...after }] : []));
+  await workspace.sandbox.prepare(files, signal);
   for (const { path, staged } of steps) {
     const change = staged === null ? undefined : wanted.get(path);
     if (staged === null || change?.after == null) continue;
     signal.throwIfAborted();
     onStep(`stage ${path}`);
     const { parent, name } = await present(folder.entry(path), path);
-    if (change.after.type === 'symlink') await stageLink(workspace, path, parent, staged);
-    else await stageFile(workspace, path, parent, staged, change.after, signal);
+    if (change.after.type === 'symlink') await stageLink(workspace.sandbox, path, parent, staged);
+    else await stageFile(workspace.sandbox, path, parent, staged, change.after, signal);
     const before = change.status === 'modified' ? await lstat(parent.at(name)).catch(() => null) : null;
     await own(parent, staged, before ?? parent.stats);
   }
@@ -170,38 +175,26 @@ async function own(parent: HostDirectory, name: string, { uid, gid }: Stats): Pr
 }
 
 async function stageLink(
-  { upper }: OpenWorkspace,
+  sandbox: SandboxFiles,
   path: string,
   parent: HostDirectory,
   staged: string,
 ): Promise<void> {
-  const source = await present(upper.entry(path), path);
-  const target = await targetOf(source);
+  const target = await sandbox.target(path);
   // The sandbox may have replaced the link since its target was checked.
   if (target === null || !staysInside(path, target)) throw changed(path);
   await symlink(target, parent.at(staged));
 }
 
-/** Null for what is not a link. */
-async function targetOf({ parent, name }: HostEntry): Promise<string | null> {
-  try {
-    return await readlink(parent.at(name));
-  } catch (error) {
-    const code = systemErrorCode(error);
-    if (code === 'ENOENT' || code === 'EINVAL') return null;
-    throw error;
-  }
-}
-
 async function stageFile(
-  { upper }: OpenWorkspace,
+  sandbox: SandboxFiles,
   path: string,
   parent: HostDirectory,
   staged: string,
   { mode, sizeBytes }: WorkspaceEntry,
   signal: AbortSignal,
 ): Promise<void> {
-  const source = await openRegular(upper, path);
+  const source = await sandbox.open(path, signal);
   if (source === null) throw changed(path);
   try {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -250,7 +243,7 @@ async function requireUnchanged({ folder }: OpenWorkspace, steps: Step[]): Promi
 }
 
 /** So that the next comparison does not take what was applied for a change by somebody else. */
-async function rememberApplied(file: string, workspace: OpenWorkspace, steps: Step[]): Promise<void> {
+async function rememberApplied(workspace: OpenWorkspace, steps: Step[]): Promise<void> {
   const applied = { ...workspace.applied };
   for (const { path } of steps) {
     const entry = await workspace.folder.entry(path);
@@ -259,7 +252,7 @@ async function rememberApplied(file: string, workspace: OpenWorkspace, steps: St
     else applied[path] = stamp;
   }
   try {
-    await writeFileAtomic(file, JSON.stringify(applied), 0o600, false);
+    await writeFileAtomic(workspace.appliedFile, JSON.stringify(applied), 0o600, false);
   } catch (error) {
     // The sandbox has ended meanwhile.
     if (systemErrorCode(error) !== 'ENOENT') throw error;

@@ -1,28 +1,21 @@
-/** What the upper layer of a workspace changes. Only files that it names are compared with the folder. */
+/** What a sandbox has changed. Only files that it may have written are compared with the folder. */
+import type { BigIntStats } from 'node:fs';
 import { readdir } from 'node:fs/promises';
-import { staysInside } from '../../../shared/fs/link-target.ts';
-import type { WorkspaceChange, WorkspaceChanges, WorkspaceEntry } from '../../engine.ts';
-import { digest } from './digest.ts';
-import type { FolderCursor } from './folder-cursor.ts';
+import { staysInside } from '../../shared/fs/link-target.ts';
+import type { WorkspaceChange, WorkspaceChanges, WorkspaceEntry } from '../engine.ts';
 import { GitIgnored } from './git-ignored.ts';
 import { type HiddenRules, hiddenRules, RULES_FILE } from './hidden-files.ts';
-import { type OpenWorkspace, readEntry } from './open-workspace.ts';
+import type { OpenWorkspace } from './open-workspace.ts';
 import { pairRenames } from './renames.ts';
+import type { SandboxEntry, SideFiles } from './sides.ts';
 import { stampOf } from './stamp.ts';
-import { listUpper, type UpperEntry } from './upper-layer.ts';
 
 const MAX_LINK_BYTES = 4_096;
 const RULES_REFUSED = 'it decides what sandboxes see of its folder';
 
-type Stats = NonNullable<Awaited<ReturnType<FolderCursor['stats']>>>;
-
 /** Lists the changes of an open workspace. */
-export async function compare(
-  workspace: OpenWorkspace,
-  agent: string,
-  signal: AbortSignal,
-): Promise<WorkspaceChanges> {
-  const { entries, unreadable } = await listUpper(agent, workspace.upperPath, signal);
+export async function compare(workspace: OpenWorkspace, signal: AbortSignal): Promise<WorkspaceChanges> {
+  const { entries, unreadable } = await workspace.sandbox.list(signal);
   const comparison = new Comparison(workspace, signal);
   for (const entry of entries) await comparison.add(entry);
   const changes = await comparison.finish();
@@ -38,7 +31,7 @@ class Comparison {
   readonly #rules: HiddenRules;
   readonly #git: GitIgnored;
   readonly #changes: WorkspaceChange[] = [];
-  /** Files in the upper layer; what is deleted around them is not them. */
+  /** Files of the sandbox; what is deleted around them is not them. */
   readonly #present = new Set<string>();
   readonly #deleted: string[] = [];
 
@@ -46,10 +39,10 @@ class Comparison {
     this.#workspace = workspace;
     this.#signal = signal;
     this.#rules = hiddenRules(workspace.record.hidden);
-    this.#git = new GitIgnored(workspace);
+    this.#git = new GitIgnored(workspace, signal);
   }
 
-  async add(entry: UpperEntry): Promise<void> {
+  async add(entry: SandboxEntry): Promise<void> {
     this.#signal.throwIfAborted();
     const { kind, path } = entry;
     // Commits are fetched with git: its settings and hooks would run programs on the host.
@@ -71,14 +64,14 @@ class Comparison {
       const before = await this.#workspace.folder.stats(path);
       const seen = before === null ? null : entryOf(before);
       if (before === null || seen === null) continue;
-      const refused = isRulesFile(path) ? RULES_REFUSED : this.#changedOnHost(path, before);
+      const refused = isRulesFile(path) ? RULES_REFUSED : await this.#changedOnHost(path, before);
       this.#changes.push({ path, status: 'deleted', from: null, before: seen, after: null, refused });
     }
     const changes = await pairRenames(this.#workspace, this.#changes, this.#signal);
     return changes.sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 
-  async #addFile(entry: UpperEntry, stats: Stats | null): Promise<void> {
+  async #addFile(entry: SandboxEntry, stats: BigIntStats | null): Promise<void> {
     const { path, kind, mode, size, mtimeNs } = entry;
     this.#present.add(path);
     const hidden = this.#isHidden(path);
@@ -109,36 +102,32 @@ class Comparison {
   }
 
   async #isSame(path: string, { type, sizeBytes }: WorkspaceEntry): Promise<boolean> {
-    const read = (cursor: FolderCursor) =>
+    const read = (side: SideFiles) =>
       type === 'file'
-        ? digest(cursor, path, sizeBytes, this.#signal)
-        : readEntry(cursor, path, MAX_LINK_BYTES);
+        ? side.digest(path, sizeBytes, this.#signal)
+        : side.read(path, MAX_LINK_BYTES, this.#signal);
     const known = await read(this.#workspace.folder);
-    const now = await read(this.#workspace.upper);
+    const now = await read(this.#workspace.sandbox);
     return known !== null && now !== null && known.equals(now);
   }
 
   async #unsafe(path: string, after: WorkspaceEntry): Promise<string | null> {
     if (isRulesFile(path)) return RULES_REFUSED;
     if (after.type !== 'symlink') return null;
-    const target = await readEntry(this.#workspace.upper, path, MAX_LINK_BYTES);
-    if (target !== null && staysInside(path, target.toString('utf8'))) return null;
+    const target = await this.#workspace.sandbox.target(path);
+    if (target !== null && staysInside(path, target)) return null;
     return 'the link leads out of the folder';
   }
 
-  async #conflict({ path, copied }: UpperEntry, before: Stats | null): Promise<string | null> {
-    if (before !== null) return this.#changedOnHost(path, before);
-    // A copy of a file that the folder has no more, in a directory that has changed: the host deleted it.
-    const slash = path.lastIndexOf('/');
-    if (!copied) return null;
-    const parent = await this.#workspace.folder.stats(slash === -1 ? '.' : path.slice(0, slash));
-    const changed = parent === null || parent.ctimeNs > BigInt(this.#workspace.record.mountedNs);
-    return changed ? 'it was deleted on the host' : null;
+  async #conflict(entry: SandboxEntry, before: BigIntStats | null): Promise<string | null> {
+    if (before !== null) return this.#changedOnHost(entry.path, before);
+    return (await this.#workspace.seen.isDeleted(entry)) ? 'it was deleted on the host' : null;
   }
 
-  #changedOnHost(path: string, before: Stats): string | null {
-    if (before.ctimeNs <= BigInt(this.#workspace.record.mountedNs)) return null;
-    if (this.#workspace.applied[path] === stampOf(before)) return null;
+  async #changedOnHost(path: string, before: BigIntStats): Promise<string | null> {
+    const { seen, applied } = this.#workspace;
+    if (applied[path] === stampOf(before)) return null;
+    if (!(await seen.isChanged(path, before, this.#signal))) return null;
     return 'it was changed on the host since the sandbox started';
   }
 
@@ -177,7 +166,7 @@ function isGit(path: string): boolean {
 }
 
 /** Null for what is neither a file nor a link. */
-function entryOf(stats: Stats): WorkspaceEntry | null {
+function entryOf(stats: BigIntStats): WorkspaceEntry | null {
   if (!stats.isFile() && !stats.isSymbolicLink()) return null;
   return {
     type: stats.isFile() ? 'file' : 'symlink',

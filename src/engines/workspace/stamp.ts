@@ -1,6 +1,6 @@
 import { lstat } from 'node:fs/promises';
-import { systemErrorCode } from '../../../shared/errors.ts';
-import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
+import { systemErrorCode } from '../../shared/errors.ts';
+import type { HostDirectory } from '../../shared/fs/host-directory.ts';
 
 interface Stamped {
   ino: bigint;

@@ -1,12 +1,12 @@
-/** The folder of a workspace: checked, and held open from the check to the mount. */
+/** The folder of a workspace: checked, and held open from the check until the sandbox has it. */
 import { readlink, statfs } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { dirname } from 'node:path';
-import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
-import { HostDirectory } from '../../../shared/fs/host-directory.ts';
-import type { WorkspaceRequest } from '../../engine.ts';
-import type { WorkspaceRecord } from '../state/sandbox-record.ts';
+import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import { HostDirectory } from '../../shared/fs/host-directory.ts';
+import type { WorkspaceRequest } from '../engine.ts';
 import { readHiddenRules } from './hidden-files.ts';
+import type { WorkspaceFolder } from './open-workspace.ts';
 
 /** File systems that an overlay refuses as lower layer or cannot follow (statfs(2)). */
 const NOT_LAYERS: Readonly<Record<number, string | undefined>> = {
@@ -27,7 +27,7 @@ function folderId({ stats }: HostDirectory): string {
 /**
  * Opens the folder of a new workspace.
  *
- * @throws `invalid_argument` for a file, `/`, a home folder or one of git's, `not_found`, `unsupported` for its file system
+ * @throws `invalid_argument` for a file, `/`, a home folder or one of git's, `not_found`
  */
 export async function openWorkspaceFolder({ localPath }: WorkspaceRequest): Promise<HostDirectory> {
   // All of `/home` too: it holds the secrets of everybody.
@@ -45,29 +45,21 @@ export async function openWorkspaceFolder({ localPath }: WorkspaceRequest): Prom
       details: { local_path: localPath },
     });
   }
-  const folder = await openFolder(localPath);
-  try {
-    const { type } = await statfs(folder.self);
-    const name = NOT_LAYERS[type >>> 0];
-    if (name !== undefined) {
-      throw new SandboxError('unsupported', `${localPath} is on ${name}, which cannot be a workspace.`, {
-        hint: 'Call sandbox_create without workspace, then sandbox_upload_file.',
-        details: { local_path: localPath, file_system: name },
-      });
-    }
-    return folder;
-  } catch (error) {
-    await folder.close();
-    throw error;
-  }
+  return openFolder(localPath);
 }
 
-/** The record of a workspace before it is mounted. */
-export async function workspaceRecord(
+/** The file system of a folder if an overlay cannot use it as a layer; null if it can. */
+export async function unfitFileSystem(folder: HostDirectory): Promise<string | null> {
+  const { type } = await statfs(folder.self);
+  return NOT_LAYERS[type >>> 0] ?? null;
+}
+
+/** What is recorded of a new workspace. */
+export async function describeFolder(
   request: WorkspaceRequest,
   folder: HostDirectory,
-): Promise<WorkspaceRecord> {
-  return { ...request, hidden: await readHiddenRules(folder), folder: folderId(folder), mountedNs: '0' };
+): Promise<WorkspaceFolder> {
+  return { ...request, hidden: await readHiddenRules(folder), folder: folderId(folder) };
 }
 
 /** Opens a folder that a sandbox has as its workspace. @throws `conflict` if it is another one by now */
@@ -79,7 +71,7 @@ export async function reopenWorkspaceFolder(localPath: string, id: string): Prom
 }
 
 /** @throws `conflict` if the path of a workspace leads to another folder than the one that was checked */
-export async function requireSameFolder({ localPath, folder }: WorkspaceRecord): Promise<void> {
+export async function requireSameFolder({ localPath, folder }: WorkspaceFolder): Promise<void> {
   await (await reopenWorkspaceFolder(localPath, folder)).close();
 }
 

@@ -8,15 +8,14 @@ import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { StateLayout } from '../../../../src/engines/oci/state/state-layout.ts';
 import {
   finishJournals,
   newJournal,
   recoverJournals,
   writeJournal,
-} from '../../../../src/engines/oci/workspace/journal.ts';
-import { stampOf } from '../../../../src/engines/oci/workspace/stamp.ts';
-import { mapConcurrent } from '../../../../src/shared/async/map-concurrent.ts';
+} from '../../../src/engines/workspace/journal.ts';
+import { stampOf } from '../../../src/engines/workspace/stamp.ts';
+import { mapConcurrent } from '../../../src/shared/async/map-concurrent.ts';
 import { CHANGES } from './support/changes.ts';
 
 const PROCESS = fileURLToPath(new URL('./support/apply-process.ts', import.meta.url));
@@ -96,7 +95,7 @@ describe('an apply that is killed', () => {
     await mapConcurrent(steps, 2, async (step) => {
       const home = await makeHome(`at-${step}`);
       expect((await applyUntil(home, step)).signal).toBe('SIGKILL');
-      await recoverJournals(new StateLayout(join(home, 'state')));
+      await recoverJournals(join(home, 'journals'));
       const after = await contents(home);
       if (isDeepStrictEqual(after, all)) committed += 1;
       else expect(after, `killed at step ${step}`).toEqual(none);
@@ -109,16 +108,16 @@ describe('an apply that is killed', () => {
   it('is finished by the next one if it failed after its commit', async () => {
     const home = await makeHome('failed');
     const localPath = join(home, 'folder');
-    const layout = new StateLayout(join(home, 'state'));
+    const journals = join(home, 'journals');
     const { dev, ino } = await stat(localPath);
     const expected = await stampOfFile(join(localPath, 'old/d0'));
     const steps = [{ path: 'old/d0', staged: null, expected, from: null }];
     const journal = newJournal(localPath, `${dev}:${ino}`, { directories: [], steps });
-    await writeJournal(layout, 'sbx_222222222222-1', { ...journal, committed: true });
+    await writeJournal(journals, 'sbx_222222222222-1', { ...journal, committed: true });
     // Its owner, this process, is alive.
-    expect(await recoverJournals(layout)).toEqual([]);
-    await finishJournals(layout, { folder: `${dev}:${ino}`, localPath });
+    expect(await recoverJournals(journals)).toEqual([]);
+    await finishJournals(journals, { folder: `${dev}:${ino}`, localPath });
     await expect(stat(join(localPath, 'old/d0'))).rejects.toThrow('ENOENT');
-    expect((await readdir(layout.journals)).filter((file) => file.endsWith('.json'))).toEqual([]);
+    expect((await readdir(journals)).filter((file) => file.endsWith('.json'))).toEqual([]);
   });
 });

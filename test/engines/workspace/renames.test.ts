@@ -2,8 +2,8 @@ import { mkdtempSync, realpathSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { WorkspaceChange, WorkspaceEntry } from '../../../../src/engines/engine.ts';
-import { pairRenames } from '../../../../src/engines/oci/workspace/renames.ts';
+import type { WorkspaceChange, WorkspaceEntry } from '../../../src/engines/engine.ts';
+import { pairRenames } from '../../../src/engines/workspace/renames.ts';
 import { openSides } from './support/open-sides.ts';
 
 let root: string;

@@ -14,7 +14,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { StateLayout } from '../../../../src/engines/oci/state/state-layout.ts';
 import {
   finishJournals,
   folderLock,
@@ -24,19 +23,19 @@ import {
   recoverJournals,
   type Step,
   writeJournal,
-} from '../../../../src/engines/oci/workspace/journal.ts';
-import { stampOf } from '../../../../src/engines/oci/workspace/stamp.ts';
-import { withFileLock } from '../../../../src/shared/fs/file-lock.ts';
+} from '../../../src/engines/workspace/journal.ts';
+import { stampOf } from '../../../src/engines/workspace/stamp.ts';
+import { withFileLock } from '../../../src/shared/fs/file-lock.ts';
 import { openSides } from './support/open-sides.ts';
 
 let root: string;
-let layout: StateLayout;
+let directory: string;
 let sides: Awaited<ReturnType<typeof openSides>>;
 
 beforeEach(async () => {
   root = realpathSync(mkdtempSync(join(tmpdir(), 'journal-')));
-  layout = new StateLayout(join(root, 'state'));
-  mkdirSync(layout.journals, { recursive: true });
+  directory = join(root, 'journals');
+  mkdirSync(directory);
   sides = await openSides(root);
 });
 afterEach(async () => {
@@ -45,7 +44,7 @@ afterEach(async () => {
 });
 
 const at = (path: string) => join(root, 'folder', path);
-const journals = () => readdirSync(layout.journals).filter((file) => file.endsWith('.json'));
+const journals = () => readdirSync(directory).filter((file) => file.endsWith('.json'));
 
 /** Creates a file and returns its stamp. */
 function file(path: string, text = path): string {
@@ -62,26 +61,26 @@ function journalOf(steps: Step[], parts: Partial<Journal> = {}): Journal {
 async function interrupted(name: string, parts: Partial<Journal> = {}): Promise<void> {
   const journal = journalOf([{ path: name, staged: null, expected: file(name), from: null }]);
   const owner = { ...journal.owner, startTime: '0' };
-  await writeJournal(layout, name, { ...journal, owner, ...parts });
+  await writeJournal(directory, name, { ...journal, owner, ...parts });
 }
 
 describe('journals of an apply', () => {
   it('of its own folder alone are finished by another one, whatever the others are', async () => {
-    symlinkSync('missing', join(layout.journals, 'gone.json'));
-    writeFileSync(join(layout.journals, 'damaged.json'), '{');
+    symlinkSync('missing', join(directory, 'gone.json'));
+    writeFileSync(join(directory, 'damaged.json'), '{');
     await interrupted('other', { folder: '1:2' });
     await interrupted('own');
-    await finishJournals(layout, sides.record);
+    await finishJournals(directory, sides.record);
     expect(readdirSync(join(root, 'folder'))).toEqual(['other']);
     expect(journals().sort()).toEqual(['damaged.json', 'gone.json', 'other.json']);
   });
 
   it('are recovered at a start, also those after a damaged one and one that fails', async () => {
-    symlinkSync('missing', join(layout.journals, 'b-gone.json'));
-    writeFileSync(join(layout.journals, 'a-damaged.json'), '{');
+    symlinkSync('missing', join(directory, 'b-gone.json'));
+    writeFileSync(join(directory, 'a-damaged.json'), '{');
     await interrupted('c-failing', { localPath: `/${'x'.repeat(300)}` });
     await interrupted('d');
-    const error: unknown = await recoverJournals(layout).catch((thrown: unknown) => thrown);
+    const error: unknown = await recoverJournals(directory).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(AggregateError);
     const messages = error instanceof AggregateError ? error.errors.map(String).sort() : [];
     expect(messages).toEqual([
@@ -95,10 +94,10 @@ describe('journals of an apply', () => {
   it('are not touched while somebody else has the lock of their folder', async () => {
     await interrupted('own');
     let recovering: Promise<string[]> | undefined;
-    await withFileLock(folderLock(layout, sides.record.folder), async () => {
-      recovering = recoverJournals(layout);
+    await withFileLock(folderLock(directory, sides.record.folder), async () => {
+      recovering = recoverJournals(directory);
       await Promise.race([recovering, delay(100)]);
-      rmSync(join(layout.journals, 'own.json'));
+      rmSync(join(directory, 'own.json'));
     });
     expect(await recovering).toEqual([]);
     expect(existsSync(at('own'))).toBe(true);
@@ -109,14 +108,14 @@ describe('journals of an apply', () => {
     const { owner } = journalOf([]);
     const before = { folder: `4095:${inode}`, owner: { ...owner, bootId: 'before' } };
     await interrupted('start', before);
-    expect(await recoverJournals(layout)).toEqual([sides.record.localPath]);
+    expect(await recoverJournals(directory)).toEqual([sides.record.localPath]);
     expect(existsSync(at('start'))).toBe(false);
     await interrupted('apply', before);
-    await finishJournals(layout, sides.record);
+    await finishJournals(directory, sides.record);
     expect(existsSync(at('apply'))).toBe(false);
     // In this boot, it is another folder.
     await interrupted('replaced', { folder: `4095:${inode}` });
-    await recoverJournals(layout);
+    await recoverJournals(directory);
     expect(existsSync(at('replaced'))).toBe(true);
     expect(journals()).toEqual([]);
   });
@@ -124,8 +123,8 @@ describe('journals of an apply', () => {
   it('of the version before have steps without the former name', async () => {
     const journal = journalOf([], { owner: { ...journalOf([]).owner, startTime: '0' } });
     const steps = [{ path: 'old', staged: null, expected: file('old') }];
-    writeFileSync(join(layout.journals, 'old.json'), JSON.stringify({ ...journal, steps }));
-    expect(await recoverJournals(layout)).toHaveLength(1);
+    writeFileSync(join(directory, 'old.json'), JSON.stringify({ ...journal, steps }));
+    expect(await recoverJournals(directory)).toHaveLength(1);
     expect(existsSync(at('old'))).toBe(false);
   });
 });

@@ -5,13 +5,12 @@
 import { mkdir, readFile, rename, rm, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { systemErrorCode } from '../../../shared/errors.ts';
-import { syncDirectory, writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
-import { withFileLock } from '../../../shared/fs/file-lock.ts';
-import { HostDirectory } from '../../../shared/fs/host-directory.ts';
-import { listDirectory } from '../../../shared/fs/list-directory.ts';
-import { currentProcess, isProcessAlive } from '../../../shared/process-identity.ts';
-import type { StateLayout } from '../state/state-layout.ts';
+import { systemErrorCode } from '../../shared/errors.ts';
+import { syncDirectory, writeFileAtomic } from '../../shared/fs/atomic-file.ts';
+import { withFileLock } from '../../shared/fs/file-lock.ts';
+import { HostDirectory } from '../../shared/fs/host-directory.ts';
+import { listDirectory } from '../../shared/fs/list-directory.ts';
+import { currentProcess, isProcessAlive } from '../../shared/process-identity.ts';
 import { FolderCursor } from './folder-cursor.ts';
 import { stampAt } from './stamp.ts';
 
@@ -42,13 +41,13 @@ export function newJournal(localPath: string, folder: string, parts: Pick<Journa
 }
 
 /** Writes it so that it survives a power cut. */
-export async function writeJournal(layout: StateLayout, id: string, journal: Journal): Promise<void> {
-  await mkdir(layout.journals, { recursive: true, mode: 0o700 });
-  await writeFileAtomic(join(layout.journals, `${id}.json`), `${JSON.stringify(journal)}\n`);
+export async function writeJournal(journals: string, id: string, journal: Journal): Promise<void> {
+  await mkdir(journals, { recursive: true, mode: 0o700 });
+  await writeFileAtomic(join(journals, `${id}.json`), `${JSON.stringify(journal)}\n`);
 }
 
-export async function removeJournal(layout: StateLayout, id: string): Promise<void> {
-  await rm(join(layout.journals, `${id}.json`), { force: true });
+export async function removeJournal(journals: string, id: string): Promise<void> {
+  await rm(join(journals, `${id}.json`), { force: true });
 }
 
 /** Called before each step, by its name; tests end the process there. */
@@ -184,8 +183,8 @@ async function removeEmpty(folder: FolderCursor, path: string): Promise<boolean>
 }
 
 /** Held while a folder is changed; `folder` is its id. */
-export function folderLock(layout: StateLayout, folder: string): string {
-  return join(layout.journals, `${folder.replace(':', '-')}.lock`);
+export function folderLock(journals: string, folder: string): string {
+  return join(journals, `${folder.replace(':', '-')}.lock`);
 }
 
 /**
@@ -193,14 +192,14 @@ export function folderLock(layout: StateLayout, folder: string): string {
  * of the folder. Journals of other folders, and damaged ones, are left to `recoverJournals`.
  */
 export async function finishJournals(
-  layout: StateLayout,
+  journals: string,
   { folder, localPath }: Pick<Journal, 'folder' | 'localPath'>,
 ): Promise<void> {
-  for (const file of await journalFiles(layout)) {
-    const journal = await readJournal(layout, file).catch(() => null);
+  for (const file of await journalFiles(journals)) {
+    const journal = await readJournal(journals, file).catch(() => null);
     if (journal === null) continue;
     const isOwn = journal.folder === folder || (isOfEarlierBoot(journal) && journal.localPath === localPath);
-    if (isOwn) await finish(layout, file, journal);
+    if (isOwn) await finish(journals, file, journal);
   }
 }
 
@@ -210,18 +209,18 @@ export async function finishJournals(
  * @returns the folders
  * @throws AggregateError if some could not be recovered, after all the others
  */
-export async function recoverJournals(layout: StateLayout): Promise<string[]> {
+export async function recoverJournals(journals: string): Promise<string[]> {
   const recovered: string[] = [];
   const errors: unknown[] = [];
-  for (const file of await journalFiles(layout)) {
+  for (const file of await journalFiles(journals)) {
     try {
-      const seen = await readJournal(layout, file);
+      const seen = await readJournal(journals, file);
       if (seen === null || isProcessAlive(seen.owner)) continue;
-      await withFileLock(folderLock(layout, seen.folder), async () => {
+      await withFileLock(folderLock(journals, seen.folder), async () => {
         // An apply to the same folder may have finished it meanwhile.
-        const journal = await readJournal(layout, file);
+        const journal = await readJournal(journals, file);
         if (journal === null) return;
-        await finish(layout, file, journal);
+        await finish(journals, file, journal);
         recovered.push(journal.localPath);
       });
     } catch (error) {
@@ -232,21 +231,21 @@ export async function recoverJournals(layout: StateLayout): Promise<string[]> {
   return recovered;
 }
 
-async function journalFiles(layout: StateLayout): Promise<string[]> {
-  return (await listDirectory(layout.journals)).filter((file) => file.endsWith('.json'));
+async function journalFiles(journals: string): Promise<string[]> {
+  return (await listDirectory(journals)).filter((file) => file.endsWith('.json'));
 }
 
 /** Null if it has gone: its apply has ended. */
-async function readJournal(layout: StateLayout, file: string): Promise<Journal | null> {
+async function readJournal(journals: string, file: string): Promise<Journal | null> {
   try {
-    return journalSchema.parse(JSON.parse(await readFile(join(layout.journals, file), 'utf8')));
+    return journalSchema.parse(JSON.parse(await readFile(join(journals, file), 'utf8')));
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return null;
     throw error;
   }
 }
 
-async function finish(layout: StateLayout, file: string, journal: Journal): Promise<void> {
+async function finish(journals: string, file: string, journal: Journal): Promise<void> {
   const root = await openFolder(journal);
   const cursor = root === null ? null : new FolderCursor(root);
   try {
@@ -256,7 +255,7 @@ async function finish(layout: StateLayout, file: string, journal: Journal): Prom
     await cursor?.close();
     await root?.close();
   }
-  await rm(join(layout.journals, file), { force: true });
+  await rm(join(journals, file), { force: true });
 }
 
 /** Null if it is gone: then there is nothing to finish. */

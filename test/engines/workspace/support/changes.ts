@@ -1,4 +1,4 @@
-import type { WorkspaceChange, WorkspaceEntry } from '../../../../../src/engines/engine.ts';
+import type { WorkspaceChange, WorkspaceEntry } from '../../../../src/engines/engine.ts';
 
 const entry: WorkspaceEntry = { type: 'file', mode: 0o644, sizeBytes: 4, modifiedAt: 0 };
 const change = (path: string, parts: Partial<WorkspaceChange>): WorkspaceChange => ({

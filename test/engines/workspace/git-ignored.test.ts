@@ -2,9 +2,9 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { FolderCursor } from '../../../../src/engines/oci/workspace/folder-cursor.ts';
-import { GitIgnored } from '../../../../src/engines/oci/workspace/git-ignored.ts';
-import { HostDirectory } from '../../../../src/shared/fs/host-directory.ts';
+import { FolderCursor } from '../../../src/engines/workspace/folder-cursor.ts';
+import { GitIgnored } from '../../../src/engines/workspace/git-ignored.ts';
+import { HostDirectory } from '../../../src/shared/fs/host-directory.ts';
 
 let root: string;
 let opened: HostDirectory[];
@@ -16,9 +16,9 @@ beforeEach(async () => {
   for (const side of ['folder', 'upper']) mkdirSync(join(root, side));
   opened = [await HostDirectory.open(join(root, 'folder')), await HostDirectory.open(join(root, 'upper'))];
   cursors = opened.map((directory) => new FolderCursor(directory));
-  const [folder, upper] = cursors;
-  if (folder === undefined || upper === undefined) throw new Error('two sides');
-  git = new GitIgnored({ folder, upper });
+  const [folder, sandbox] = cursors;
+  if (folder === undefined || sandbox === undefined) throw new Error('two sides');
+  git = new GitIgnored({ folder, sandbox }, new AbortController().signal);
 });
 afterEach(async () => {
   await Promise.all([...cursors, ...opened].map((each) => each.close()));

@@ -14,10 +14,10 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { WorkspaceChange, WorkspaceEntry } from '../../../../src/engines/engine.ts';
-import { StateLayout } from '../../../../src/engines/oci/state/state-layout.ts';
-import { applyChanges } from '../../../../src/engines/oci/workspace/apply.ts';
-import type { OnStep } from '../../../../src/engines/oci/workspace/journal.ts';
+import type { WorkspaceChange, WorkspaceEntry } from '../../../src/engines/engine.ts';
+import { applyChanges, withFolderLock } from '../../../src/engines/workspace/apply.ts';
+import { newJournal, type OnStep, writeJournal } from '../../../src/engines/workspace/journal.ts';
+import { stampOf } from '../../../src/engines/workspace/stamp.ts';
 import { openSides } from './support/open-sides.ts';
 
 let root: string;
@@ -37,9 +37,8 @@ function added(path: string, type: WorkspaceEntry['type'], sizeBytes: number): W
   return { path, status: 'added', from: null, before: null, after, refused: null };
 }
 
-const layout = () => new StateLayout(join(root, 'state'));
 const apply = (changes: WorkspaceChange[], signal = new AbortController().signal, onStep?: OnStep) =>
-  applyChanges(layout(), 'sbx_222222222222', sides, changes, signal, onStep);
+  applyChanges(sides, changes, signal, onStep);
 
 describe('what an apply stages', () => {
   it.each(['/etc/passwd', '../outside', 'a/../../b'])('is no link that now leads to %s', async (target) => {
@@ -90,6 +89,19 @@ describe('what an apply stages', () => {
     const applied = apply([added('sparse', 'file', 2 ** 42)], controller.signal, onStep);
     await expect(applied).rejects.toThrow('cancelled');
     expect(readdirSync(join(root, 'folder'))).toEqual([]);
-    expect(readdirSync(join(root, 'state/journals'))).toEqual([]);
+    expect(readdirSync(join(root, 'journals'))).toEqual([]);
+  });
+
+  it('comes after an interrupted apply to the folder is finished, before anything is compared', async () => {
+    writeFileSync(join(root, 'folder/old'), 'old');
+    const expected = stampOf(statSync(join(root, 'folder/old'), { bigint: true }));
+    const steps = [{ path: 'old', staged: null, expected, from: null }];
+    const { localPath, folder } = sides.record;
+    const journal = newJournal(localPath, folder, { directories: [], steps });
+    await writeJournal(sides.journals, 'interrupted', { ...journal, committed: true });
+    const seen = await withFolderLock(sides, new AbortController().signal, async () =>
+      readdirSync(join(root, 'folder')),
+    );
+    expect(seen).toEqual([]);
   });
 });

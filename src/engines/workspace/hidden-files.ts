@@ -1,9 +1,9 @@
 /** Which files of a workspace its sandbox does not see. */
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
-import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
-import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
-import { isIgnored, parseIgnoreFile } from '../../../shared/text/ignore-rules.ts';
+import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import type { HostDirectory } from '../../shared/fs/host-directory.ts';
+import { isIgnored, parseIgnoreFile } from '../../shared/text/ignore-rules.ts';
 
 /** Secrets, in the syntax of gitignore. docs/workspaces.md lists them. */
 const SECRETS = [

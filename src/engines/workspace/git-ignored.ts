@@ -1,6 +1,5 @@
-import { type IgnoreScope, isIgnored, parseIgnoreFile } from '../../../shared/text/ignore-rules.ts';
-import type { FolderCursor } from './folder-cursor.ts';
-import { readEntry } from './open-workspace.ts';
+import { type IgnoreScope, isIgnored, parseIgnoreFile } from '../../shared/text/ignore-rules.ts';
+import type { SideFiles } from './sides.ts';
 
 const MAX_FILE_BYTES = 65_536;
 /** Of all `.gitignore` files together. Further ones are not read: what they name counts as changed. */
@@ -16,16 +15,18 @@ interface Scopes {
 
 /** Whether the `.gitignore` files that the sandbox sees name a path: builds and dependencies are no changes. */
 export class GitIgnored {
-  readonly #upper: FolderCursor;
-  readonly #folder: FolderCursor;
+  readonly #sandbox: SideFiles;
+  readonly #folder: SideFiles;
+  readonly #signal: AbortSignal;
   /** The rules that apply in a directory; null if it is ignored itself. */
   readonly #known = new Map<string, Scopes | null>();
   #bytesLeft = MAX_BYTES;
   #workLeft = MAX_WORK;
 
-  constructor({ upper, folder }: { upper: FolderCursor; folder: FolderCursor }) {
-    this.#upper = upper;
+  constructor({ sandbox, folder }: { sandbox: SideFiles; folder: SideFiles }, signal: AbortSignal) {
+    this.#sandbox = sandbox;
     this.#folder = folder;
+    this.#signal = signal;
   }
 
   async ignores(path: string): Promise<boolean> {
@@ -58,7 +59,9 @@ export class GitIgnored {
     const path = directory === '' ? '.gitignore' : `${directory}/.gitignore`;
     const limit = Math.min(MAX_FILE_BYTES, this.#bytesLeft);
     if (limit === 0) return inherited;
-    const text = (await readEntry(this.#upper, path, limit)) ?? (await readEntry(this.#folder, path, limit));
+    const text =
+      (await this.#sandbox.read(path, limit, this.#signal)) ??
+      (await this.#folder.read(path, limit, this.#signal));
     if (text === null || text.length === 0) return inherited;
     this.#bytesLeft -= text.length;
     const depth = directory === '' ? 0 : directory.split('/').length;
