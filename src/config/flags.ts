@@ -105,7 +105,7 @@ export const FLAGS = [
     repeatable: false,
     default: 'false',
     description:
-      'Allow workspaces in the mode `live`: what a sandbox writes there is at once in the folder of the host, without review.',
+      'Allow workspaces in the mode `live`: what a sandbox writes appears in the host folder at once, without review.',
   },
   {
     name: 'egress-allow',

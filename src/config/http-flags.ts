@@ -31,7 +31,7 @@ export const HTTP_FLAGS = [
     repeatable: true,
     default: '`localhost` and the name in `--public-url`',
     description:
-      'Further host name that requests may carry in `Host`; others get 403. Repeatable; separated by `,` in the environment.',
+      'Additional host name to accept in `Host`; others get 403. Repeatable; separated by `,` in the environment.',
   },
   {
     name: 'allow-origin',

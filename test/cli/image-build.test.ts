@@ -77,6 +77,6 @@ describe('the plan of an image', () => {
   });
 
   it('needs a file', async () => {
-    await expect(planBuild(folder)).rejects.toThrow('says nothing about how to build it');
+    await expect(planBuild(folder)).rejects.toThrow('has no file that says how to build an image');
   });
 });

@@ -48,7 +48,7 @@ export async function planBuild(directory: string): Promise<BuildPlan> {
     const text = await textOf(path);
     if (text !== null) return planOf(path, text);
   }
-  throw new SandboxError('not_found', `${directory} says nothing about how to build it.`, {
+  throw new SandboxError('not_found', `${directory} has no file that says how to build an image.`, {
     hint: `It needs one of ${[...DOCKERFILES, ...DEVCONTAINERS].join(', ')}.`,
   });
 }
@@ -64,7 +64,7 @@ function planOf(path: string, text: string): BuildPlan {
   const dockerfile = build.dockerfile ?? settings.dockerFile;
   if ((image === undefined) === (dockerfile === undefined)) {
     const problem = 'dockerComposeFile' in settings ? 'several containers' : 'no image, or two';
-    throw unusable(path, `it describes ${problem}; \`image\` or \`build.dockerfile\` describes one`);
+    throw unusable(path, `it describes ${problem}; it needs either \`image\` or \`build.dockerfile\``);
   }
   // Both are relative to the file, as its specification says.
   const folder = dirname(path);

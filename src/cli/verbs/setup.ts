@@ -86,9 +86,13 @@ async function chosenClients(
   if (name !== null) {
     const client = CLIENTS.find((one) => one.name === name);
     if (client === undefined)
-      throw new SandboxError('invalid_argument', `${JSON.stringify(name)} is no client; use ${names()}.`, {
-        hint: 'docs/clients.md shows how to set up others by hand.',
-      });
+      throw new SandboxError(
+        'invalid_argument',
+        `${JSON.stringify(name)} is not a known client; use ${names()}.`,
+        {
+          hint: 'docs/clients.md shows how to set up others by hand.',
+        },
+      );
     const [preferred] = client.places(folders, platform);
     const file = (await fileOf(client, folders, platform)) ?? preferred?.file;
     return file === undefined ? [] : [{ client, file }];

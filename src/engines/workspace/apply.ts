@@ -163,10 +163,14 @@ async function present(entry: Promise<HostEntry | null>, path: string): Promise<
 }
 
 function changed(path: string): SandboxError {
-  return new SandboxError('conflict', `${path} changed while changes were being applied; none were.`, {
-    hint: 'Call sandbox_changes to see what differs now, then sandbox_apply_changes again.',
-    details: { path },
-  });
+  return new SandboxError(
+    'conflict',
+    `${path} changed while changes were being applied; nothing was applied.`,
+    {
+      hint: 'Call sandbox_changes to see what differs now, then sandbox_apply_changes again.',
+      details: { path },
+    },
+  );
 }
 
 /** What root writes belongs to the owner of what it replaces, or of the directory. */

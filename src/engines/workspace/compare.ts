@@ -11,7 +11,7 @@ import type { SandboxEntry, SideFiles } from './sides.ts';
 import { stampOf } from './stamp.ts';
 
 const MAX_LINK_BYTES = 4_096;
-const RULES_REFUSED = 'it decides what sandboxes see of its folder';
+const RULES_REFUSED = 'it determines what sandboxes see of its folder';
 
 /** Lists the changes of an open workspace. */
 export async function compare(workspace: OpenWorkspace, signal: AbortSignal): Promise<WorkspaceChanges> {

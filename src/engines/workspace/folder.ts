@@ -33,14 +33,18 @@ export async function openWorkspaceFolder({ localPath }: WorkspaceRequest): Prom
   // All of `/home` too: it holds the secrets of everybody.
   const homes = [homedir(), dirname(homedir()), '/home', '/root'];
   if (localPath === '/' || homes.includes(localPath)) {
-    throw new SandboxError('invalid_argument', `workspace.local_path ${localPath} is too much to share.`, {
-      hint: 'Use the folder of one project.',
-      details: { local_path: localPath },
-    });
+    throw new SandboxError(
+      'invalid_argument',
+      `workspace.local_path ${localPath} is too broad for a workspace.`,
+      {
+        hint: 'Use the folder of one project.',
+        details: { local_path: localPath },
+      },
+    );
   }
   // What git keeps there, settings and hooks, runs programs on the host.
   if (localPath.split('/').some((name) => name.toLowerCase() === '.git')) {
-    throw new SandboxError('invalid_argument', `workspace.local_path ${localPath} is inside of .git.`, {
+    throw new SandboxError('invalid_argument', `workspace.local_path ${localPath} is inside .git.`, {
       hint: 'Use the folder that contains .git.',
       details: { local_path: localPath },
     });
@@ -96,7 +100,7 @@ async function openFolder(localPath: string): Promise<HostDirectory> {
 
 function replaced(localPath: string): SandboxError {
   return new SandboxError('conflict', `The folder ${localPath} was removed or replaced.`, {
-    hint: 'sandbox_download_file still brings out what the sandbox has; create a sandbox on the new folder.',
+    hint: 'Save the files of the sandbox with sandbox_download_file, then create a sandbox on the new folder.',
     details: { local_path: localPath },
   });
 }

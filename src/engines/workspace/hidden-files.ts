@@ -109,7 +109,7 @@ export async function readHiddenRules(folder: HostDirectory): Promise<string> {
     if (code !== 'ELOOP') throw error;
   }
   throw new SandboxError('invalid_argument', `${RULES_FILE} is not a regular file of at most 64 KiB.`, {
-    hint: 'Make it one, or remove it, and call sandbox_create again.',
+    hint: 'Replace it with such a file, or remove it, then call sandbox_create again.',
   });
 }
 

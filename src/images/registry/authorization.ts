@@ -50,7 +50,7 @@ async function fetchToken(
   const realm = parameters.get('realm') ?? '';
   const url = URL.canParse(realm) ? new URL(realm) : null;
   if (url === null || !/^https?:$/.test(url.protocol) || (secure && url.protocol !== 'https:')) {
-    throw untrustworthy(what, `${registry} names no usable token service`);
+    throw untrustworthy(what, `${registry} does not name a usable token service`);
   }
   const scope = parameters.get('scope') ?? `repository:${repository}:pull`;
   const service = parameters.get('service');

@@ -47,7 +47,7 @@ export class BoundedEventStore implements EventStore {
     { send }: { send: (eventId: string, message: JSONRPCMessage) => Promise<void> },
   ): Promise<string> {
     const last = this.#find(lastEventId);
-    if (last === null) throw new Error('The event is not known.');
+    if (last === null) throw new Error('The event id is unknown.');
     for (const [number, event] of [...this.#events]) {
       if (number > last.number && event.streamId === last.streamId && event.hasContent)
         await send(`${event.streamId}:${number}`, event.message);

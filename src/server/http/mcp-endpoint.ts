@@ -52,7 +52,7 @@ export class McpEndpoint {
     const forbidden = this.#options.checkScopes(caller, {});
     if (forbidden !== null) return refuse(response, forbidden);
     if (namesModern(request)) {
-      const message = 'Without sessions there is only POST.';
+      const message = 'Only POST is supported without sessions.';
       return refuse(response, { status: 405, message, headers: { allow: 'POST' } });
     }
     const named = this.#sessionOf(caller, request);

@@ -130,7 +130,9 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   const connections = previews === null ? null : serveUpgrades(server, previews, listener, limits);
   log.info({ url: `${url}/mcp` }, 'listening');
   if (!requiresToken)
-    log.warn('No credentials are configured: every program of this machine may call; others cannot.');
+    log.warn(
+      'No credentials are configured: every program on this machine may call the server, and no other.',
+    );
   options.onListening?.(url);
 
   const recovery = new AbortController();

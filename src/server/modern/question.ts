@@ -34,7 +34,7 @@ export class Question {
       this.#pending = inputRequired({
         inputRequests: { [key]: inputRequired.elicit({ message, requestedSchema }) },
       });
-      throw new SandboxError('permission', 'The user has to be asked first.');
+      throw new SandboxError('permission', 'The user must be asked first.');
     };
     this.ask = canAsk(declared?.elicitation) ? ask : null;
   }

@@ -37,7 +37,7 @@ describe('changes of a workspace', () => {
     const added = paths.map((path) => ({ path, kind: 'f', size: 6 }));
     list([...added, { path: 'gone/.sandboxignore', kind: 'w', size: 0 }]);
     const { changes } = await compare(sides, new AbortController().signal);
-    const refused = 'it decides what sandboxes see of its folder';
+    const refused = 'it determines what sandboxes see of its folder';
     expect(changes.map((change) => [change.path, change.refused])).toEqual([
       ['.sandboxignore', refused],
       ['gone/.sandboxignore', refused],

@@ -47,7 +47,7 @@ describe('what an apply stages', () => {
     const changes = [added('a', 'file', 1), added('link', 'symlink', target.length)];
     await expect(apply(changes)).rejects.toMatchObject({
       code: 'conflict',
-      message: 'link changed while changes were being applied; none were.',
+      message: 'link changed while changes were being applied; nothing was applied.',
     });
     expect(readdirSync(join(root, 'folder'))).toEqual([]);
   });

@@ -92,7 +92,7 @@ function isKind(text: string | undefined): text is SandboxEntry['kind'] {
 
 function tooMany(): SandboxError {
   return new SandboxError('limit_exceeded', `The workspace has more than ${MAX_ENTRIES} changed entries.`, {
-    hint: 'Remove what is not needed, or write it outside of the workspace.',
+    hint: 'Remove what is not needed, or write it outside the workspace.',
     details: { limit: 'workspace_changes', max: MAX_ENTRIES },
   });
 }

@@ -37,7 +37,7 @@ export async function verifyAccessToken(
       clockTolerance: CLOCK_TOLERANCE_S,
     });
     const { sub } = payload;
-    if (typeof sub !== 'string' || sub === '') return { invalid: 'The token names no subject.' };
+    if (typeof sub !== 'string' || sub === '') return { invalid: 'The token has no subject.' };
     return { grant: { issuer, subject: sub, scopes: scopesOf(payload) } };
   } catch (error) {
     if (error instanceof IssuerUnavailableError) return { unavailable: error };

@@ -86,7 +86,7 @@ async function discoverKeySet(issuer: string, fetchMs: number): Promise<string> 
       if (metadata.issuer !== issuer) throw new Error(`${url} is the metadata of another issuer.`);
       const keySet = new URL(metadata.jwks_uri);
       if (isSecureUrl(keySet)) return keySet.href;
-      throw new Error(`${url} names no https URL of a key set.`);
+      throw new Error(`${url} has no https URL of a key set.`);
     } catch (error) {
       failures.push(error);
     }
