@@ -1,4 +1,4 @@
-/* SHELL: runs a program on its own pseudo-terminal for as long as the client's connection is open. */
+/* SHELL: runs a program for as long as the client's connection is open, on its own pseudo-terminal or with pipes. */
 #include "shell/shell.h"
 
 #include <errno.h>
@@ -134,7 +134,17 @@ static _Noreturn void run_loop(struct shell *s, const struct program *program) {
   }
 }
 
+/* A pipe for the output. Its writing end stays open here, as a terminal's does: the program's exit is the end. */
+static bool pipe_open(struct shell *s) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return false;
+  s->ptm = ends[0];
+  s->tty = ends[1];
+  return fcntl(s->ptm, F_SETFL, O_NONBLOCK) == 0;
+}
+
 static bool start(struct shell *s, const struct program *program, const char **what) {
+  bool piped = program->input != NULL;
   int report[2] = {-1, -1};
   if (!reaper_open(&s->reaper, what)) return false;
   *what = "pipe";
@@ -142,7 +152,9 @@ static bool start(struct shell *s, const struct program *program, const char **w
   s->report_fd = report[0];
   *what = "fork";
   s->reaper.first = fork();
-  if (s->reaper.first == 0) exec_child(program, s->tty, s->tty, s->tty, report[1]);
+  /* The agent's own standard error is /dev/null. */
+  if (s->reaper.first == 0)
+    exec_child(program, piped ? -1 : s->tty, s->tty, piped ? STDERR_FILENO : s->tty, report[1]);
   if (s->reaper.first < 0) return false;
   close(report[1]);
   return true;
@@ -161,10 +173,11 @@ _Noreturn void serve_shell(int fd, struct frame *frame) {
   if (what == NULL) {
     s.client = fd;
     s.ptm = s.tty = s.reaper.signal_fd = s.report_fd = -1;
-    what = "terminal";
+    bool piped = program->input != NULL;
+    what = piped ? "pipe" : "terminal";
     uid_t uid = program->sudo ? 0 : agent.uid;
     gid_t gid = program->sudo ? 0 : agent.gid;
-    bool opened = pty_open(&s, (uint16_t)request.cols, (uint16_t)request.rows, uid, gid);
+    bool opened = piped ? pipe_open(&s) : pty_open(&s, (uint16_t)request.cols, (uint16_t)request.rows, uid, gid);
     if (opened && start(&s, program, &what)) run_loop(&s, program);
   }
   send_error(fd, errno, what, NULL);

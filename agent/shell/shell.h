@@ -1,4 +1,4 @@
-/* Room shell: SHELL, a program on a pseudo-terminal that lives as long as its connection. */
+/* Room shell: SHELL, a program on a pseudo-terminal, or with pipes, that lives as long as its connection. */
 #ifndef SHELL_H
 #define SHELL_H
 
@@ -12,7 +12,7 @@
 
 struct shell {
   struct reaper reaper;
-  int client, ptm, tty, report_fd; /* `ptm` and `tty`: the two ends of the pseudo-terminal */
+  int client, ptm, tty, report_fd; /* `ptm` and `tty`: the two ends of the pseudo-terminal or pipe */
   bool started, exit_sent;
   bool closed;    /* the client has gone, or has broken the protocol */
   size_t drained; /* bytes read from the terminal after the program had ended */
