@@ -147,3 +147,39 @@ export async function removeCgroups(directories: string[]): Promise<string[]> {
   }
   return busy;
 }
+
+/** Stops and continues all processes of a sandbox. */
+export interface Freezer {
+  /** The file that freezes (`on`) and thaws (`off`). */
+  file: string;
+  on: string;
+  off: string;
+  /** The file that says when everything is frozen, and the line in it. */
+  state: string;
+  frozen: string;
+}
+
+/** The freezer of these cgroups (v2, or the v1 controller); null if there is none. */
+export function findFreezer(cgroups: readonly string[]): Freezer | null {
+  for (const directory of cgroups) {
+    const v2 = join(directory, 'cgroup.freeze');
+    if (readOrNull(v2) !== null) {
+      return { file: v2, on: '1', off: '0', state: join(directory, 'cgroup.events'), frozen: 'frozen 1' };
+    }
+    const v1 = join(directory, 'freezer.state');
+    if (readOrNull(v1) !== null) return { file: v1, on: 'FROZEN', off: 'THAWED', state: v1, frozen: 'FROZEN' };
+  }
+  return null;
+}
+
+/** Lets the processes run again. Those that were never frozen run on. */
+export async function thaw(cgroups: readonly string[]): Promise<void> {
+  const freezer = findFreezer(cgroups);
+  if (freezer === null) return;
+  try {
+    await writeFile(freezer.file, freezer.off);
+  } catch (error) {
+    // The sandbox has just ended.
+    if (!['ENOENT', 'ENODEV'].includes(systemErrorCode(error) ?? '')) throw error;
+  }
+}

@@ -4,11 +4,12 @@ import { currentProcess } from '../../../shared/process-identity.ts';
 import type { OciContext } from '../context.ts';
 import { copyTree } from '../host/copy-tree.ts';
 import { directoryMode } from '../host/directory-mode.ts';
+import { type Freezer, findFreezer } from '../host/cgroups.ts';
 import type { Host } from '../host/host.ts';
 import { removeTrees } from '../host/remove-tree.ts';
 import { updateRecord } from '../state/sandbox-record.ts';
 import { commitCopy, type SnapshotOf, snapshotFailure, stagedPaths } from '../storage/snapshot-commit.ts';
-import { findFreezer, whileFrozen } from './freezer.ts';
+import { whileFrozen } from './freezer.ts';
 import { prepareSnapshot, requireRunning } from './take-snapshot.ts';
 
 /**
@@ -24,7 +25,7 @@ export async function copySnapshot(
   signal: AbortSignal,
 ): Promise<string> {
   const { host, snapshot, before } = await prepareSnapshot(context, sandboxId, expirationMs);
-  const freezer = await findFreezer(before.cgroups);
+  const freezer = findFreezer(before.cgroups);
   if (freezer === null) throw cannotFreeze(sandboxId);
   throwIfCancelled(signal);
   const copying = await updateRecord(host.layout, sandboxId, (record) => {
@@ -49,11 +50,7 @@ export async function copySnapshot(
   }
 }
 
-async function copy(
-  host: Host,
-  record: SnapshotOf,
-  freezer: NonNullable<Awaited<ReturnType<typeof findFreezer>>>,
-): Promise<void> {
+async function copy(host: Host, record: SnapshotOf, freezer: Freezer): Promise<void> {
   const staged = stagedPaths(host, record);
   const { upper } = host.layout.sandbox(record.sandboxId);
   await mkdir(staged.dir, { recursive: true });

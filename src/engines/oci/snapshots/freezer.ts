@@ -1,20 +1,9 @@
 /** Stops all processes of a sandbox for a moment, with the freezer of its cgroup. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { access } from 'node:fs/promises';
-import { join } from 'node:path';
 import { whenSpawned } from '../../../shared/async/when-spawned.ts';
+import type { Freezer } from '../host/cgroups.ts';
 import { findProgram, HOST_PATH } from '../host/host-program.ts';
-
-interface Freezer {
-  /** The file that freezes (`on`) and thaws (`off`). */
-  file: string;
-  on: string;
-  off: string;
-  /** The file that says when everything is frozen, and the line in it. */
-  state: string;
-  frozen: string;
-}
 
 /**
  * `$1` to `$5` are the fields of a `Freezer`. The end of standard input thaws: also when the server is killed,
@@ -33,19 +22,6 @@ done
 echo frozen
 cat > /dev/null
 thaw "$@"`;
-
-/** The freezer of a sandbox's cgroups (v2, or the v1 controller); null if there is none. */
-export async function findFreezer(cgroups: readonly string[]): Promise<Freezer | null> {
-  for (const directory of cgroups) {
-    const v2 = join(directory, 'cgroup.freeze');
-    if (await exists(v2)) {
-      return { file: v2, on: '1', off: '0', state: join(directory, 'cgroup.events'), frozen: 'frozen 1' };
-    }
-    const v1 = join(directory, 'freezer.state');
-    if (await exists(v1)) return { file: v1, on: 'FROZEN', off: 'THAWED', state: v1, frozen: 'FROZEN' };
-  }
-  return null;
-}
 
 /** Runs `work` while the processes are frozen; they run again when it has settled. */
 export async function whileFrozen<Result>(freezer: Freezer, work: () => Promise<Result>): Promise<Result> {
@@ -69,11 +45,4 @@ export async function whileFrozen<Result>(freezer: Freezer, work: () => Promise<
     guard.stdin.end();
     await ended;
   }
-}
-
-function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

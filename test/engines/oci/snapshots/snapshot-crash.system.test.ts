@@ -1,7 +1,7 @@
 /** A server killed while it takes a snapshot leaves either the intact sandbox or the complete snapshot. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,12 +9,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createOciEngine } from '../../../../src/engines/oci/index.ts';
+import { newCommandId } from '../../../../src/shared/ids.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
 import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { type Bundle, bundle } from '../../../support/bundle.ts';
 import { AGENT_PATH } from '../support/oci-engines.ts';
 
 const TAKER = fileURLToPath(new URL('fixtures/taker.ts', import.meta.url));
+const FREEZING = fileURLToPath(new URL('fixtures/freezing.ts', import.meta.url));
 /**
  * From before the first step to after the last. An idle machine needs about 60 ms; on any machine, the last
  * moment is when the snapshot is complete.
@@ -22,10 +24,11 @@ const TAKER = fileURLToPath(new URL('fixtures/taker.ts', import.meta.url));
 const MOMENTS_MS = [0, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 60, 120, 'taken'] as const;
 
 let taker: Bundle;
+let freezing: Bundle;
 beforeAll(async () => {
-  taker = await bundle(TAKER);
+  [taker, freezing] = await Promise.all([bundle(TAKER), bundle(FREEZING)]);
 });
-afterAll(() => taker.remove());
+afterAll(() => Promise.all([taker.remove(), freezing.remove()]));
 
 /**
  * Creates a sandbox in another process, and kills that process at a moment of a snapshot. Returns the
@@ -49,15 +52,15 @@ async function killWhileTaking(stateDir: string, moment: (typeof MOMENTS_MS)[num
   return sandboxId;
 }
 
-it('a snapshot killed at any moment leaves either the sandbox or the snapshot', async () => {
+async function openEngine() {
   const stateDir = await mkdtemp(join(tmpdir(), 'crash-'));
   await chmod(stateDir, 0o711);
-  const engine = createOciEngine({
-    stateDir,
-    ociRuntime: 'auto',
-    agentPath: AGENT_PATH,
-    log: createLogger('silent'),
-  });
+  const log = createLogger('silent');
+  return { engine: createOciEngine({ stateDir, ociRuntime: 'auto', agentPath: AGENT_PATH, log }), stateDir };
+}
+
+it('a snapshot killed at any moment leaves either the sandbox or the snapshot', async () => {
+  const { engine, stateDir } = await openEngine();
   const outcomes = new Set<string>();
   try {
     for (const moment of MOMENTS_MS) {
@@ -88,3 +91,52 @@ it('a snapshot killed at any moment leaves either the sandbox or the snapshot', 
     await rm(stateDir, { recursive: true, force: true });
   }
 });
+
+it.for([false, true])(
+  'a copy killed while the sandbox is frozen leaves it running',
+  async (isGuardKilled, context) => {
+    const { engine, stateDir } = await openEngine();
+    try {
+      const child = spawn(process.execPath, [freezing.path, stateDir, AGENT_PATH], {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const exited = once(child, 'exit');
+      const [line] = await once(createInterface(child.stdout), 'line');
+      const [sandboxId = '', state = '', guards = ''] = String(line).split(' ');
+      if (state === '') {
+        child.kill('SIGKILL');
+        return context.skip('needs cgroups');
+      }
+      const now = async () => (await readFile(state, 'utf8')).trim();
+      const frozen = await now();
+      // As with a service manager that kills all processes of a service.
+      if (isGuardKilled) process.kill(-Number(guards), 'SIGKILL');
+      child.kill('SIGKILL');
+      await exited;
+      if (isGuardKilled) {
+        expect(await now()).toBe(frozen);
+        await engine.recover(timeoutSignal());
+      }
+      const commandId = newCommandId(sandboxId);
+      const start = {
+        commandId,
+        sandboxId,
+        cmd: 'true',
+        args: [],
+        cwd: null,
+        env: {},
+        sudo: false,
+        timeoutMs: null,
+      };
+      await engine.commands.start(start, timeoutSignal());
+      expect(await engine.commands.wait(commandId, timeoutSignal())).toMatchObject({ exitCode: 0 });
+      expect(await now()).not.toBe(frozen);
+      const copied = await engine.snapshots?.copy?.(sandboxId, null, timeoutSignal());
+      expect(copied).toMatchObject({ status: 'created' });
+      await engine.forget(sandboxId, timeoutSignal());
+    } finally {
+      await engine.close();
+      await rm(stateDir, { recursive: true, force: true });
+    }
+  },
+);
