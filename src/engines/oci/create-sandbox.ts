@@ -25,6 +25,7 @@ import { claimWithLayers, sourceSnapshot } from './storage/snapshot-restore.ts';
 import { checkMountPath } from './storage/volume-mounts.ts';
 import { claimVolumes, mountedVolumes } from './volumes/claim-volumes.ts';
 import { whyNotMounted } from './workspace/mount.ts';
+import { checkVolumesBelow } from './workspace/volumes-below.ts';
 
 function checkRequest(context: OciContext, request: CreateSandbox): void {
   // Secrets are filled in when a program starts; report a missing one now.
@@ -82,6 +83,8 @@ export async function createSandbox(
   const folder = request.workspace === undefined ? null : await openWorkspaceFolder(request.workspace);
   try {
     if (folder !== null) await requireMounts(host, folder);
+    if (request.workspace !== undefined && folder !== null)
+      await checkVolumesBelow(request.workspace, folder, request.volumeMounts ?? []);
     const workspace =
       request.workspace === undefined || folder === null
         ? null

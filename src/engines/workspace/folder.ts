@@ -30,9 +30,9 @@ function folderId({ stats }: HostDirectory): string {
  * @throws `invalid_argument` for a file, `/`, a home folder or one of git's, `not_found`
  */
 export async function openWorkspaceFolder({ localPath }: WorkspaceRequest): Promise<HostDirectory> {
-  // All of `/home` too: it holds the secrets of everybody.
+  // All of `/home` too, and each of its folders: they hold the secrets of their users.
   const homes = [homedir(), dirname(homedir()), '/home', '/root'];
-  if (localPath === '/' || homes.includes(localPath)) {
+  if (localPath === '/' || homes.includes(localPath) || dirname(localPath) === '/home') {
     throw new SandboxError(
       'invalid_argument',
       `workspace.local_path ${localPath} is too broad for a workspace.`,

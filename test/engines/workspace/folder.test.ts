@@ -2,12 +2,15 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSyn
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { WorkspaceMode } from '../../../src/engines/engine.ts';
 import {
   describeFolder,
   openWorkspaceFolder,
   reopenWorkspaceFolder,
   requireSameFolder,
 } from '../../../src/engines/workspace/folder.ts';
+import { checkVolumesBelow } from '../../../src/engines/oci/workspace/volumes-below.ts';
+import { HostDirectory } from '../../../src/shared/fs/host-directory.ts';
 
 let root: string;
 
@@ -22,8 +25,28 @@ afterAll(() => rmSync(root, { recursive: true }));
 const open = (localPath: string) =>
   openWorkspaceFolder({ localPath, path: '/vercel/sandbox', mode: 'copy-on-write' });
 
+describe('a volume below a workspace', () => {
+  it('gets no directory of its own in the folder of the host', async () => {
+    mkdirSync(join(root, 'project/data/inner'), { recursive: true });
+    symlinkSync('data', join(root, 'project/linked'));
+    const folder = await HostDirectory.open(join(root, 'project'));
+    const check = (mode: WorkspaceMode, path: string) =>
+      checkVolumesBelow({ localPath: join(root, 'project'), path: '/home/me', mode }, folder, [
+        { name: 'v', path },
+      ]);
+    for (const mode of ['live', 'read-only'] as const) {
+      for (const path of ['/home/me/data', '/home/me/data/inner', '/home/me-too', '/data'])
+        await check(mode, path);
+      for (const path of ['/home/me/none', '/home/me/data/none', '/home/me/linked', '/home/me/linked/inner'])
+        await expect(check(mode, path)).rejects.toMatchObject({ code: 'invalid_argument' });
+    }
+    await check('copy-on-write', '/home/me/none');
+    await folder.close();
+  });
+});
+
 describe('the folder of a workspace', () => {
-  it.each(['/', '/home', '/root', homedir()])('is not %s', async (path) => {
+  it.each(['/', '/home', '/home/somebody', '/root', homedir()])('is not %s', async (path) => {
     await expect(open(path)).rejects.toMatchObject({ code: 'invalid_argument' });
   });
 
