@@ -13,6 +13,7 @@ import { firstCommand } from './rows/first-command.ts';
 import { firstOutput } from './rows/first-output.ts';
 import { flood } from './rows/flood.ts';
 import { kill } from './rows/kill.ts';
+import { listRow } from './rows/list.ts';
 import { liveRow } from './rows/live.ts';
 import { manyConnections } from './rows/many-connections.ts';
 import { ownerEndRow } from './rows/owner-end.ts';
@@ -47,6 +48,7 @@ const ROWS: readonly Row[] = [
   manyConnections,
   sessionInfo,
   searchRow,
+  listRow,
   workspaceRow,
 ];
 const NAMES = ROWS.map(({ name }) => name);

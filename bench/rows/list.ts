@@ -1,0 +1,64 @@
+/** Lists of a directory of a million files, compared with `find` in the same sandbox. */
+import { z } from 'zod';
+import type { Row } from '../row.ts';
+import { openServer } from '../server.ts';
+
+const FILES = 1_000_000;
+/** Of these, ten begin with five nines. */
+const MAKE = `import os
+os.mkdir('many')
+for n in range(${FILES}): os.close(os.open(f'many/{n:06d}', os.O_CREAT))
+`;
+const LIMIT = 1_000;
+const PATTERN = '99999*';
+
+const ran = z.object({ exit_code: z.literal(0), stdout: z.string() });
+
+export const listRow: Row = {
+  name: 'list',
+  title: `sandbox_list_files of a directory of ${FILES} files, from the call to its answer`,
+  warmUps: 1,
+  runs: 5,
+  async open() {
+    const server = await openServer('auto');
+    const sandbox_id = await server.create();
+    ran.parse(
+      await server.call('sandbox_run_command', {
+        sandbox_id,
+        cmd: 'python3',
+        args: ['-c', MAKE],
+        wait_ms: 55_000,
+      }),
+    );
+    const listed = async (count: number, args: Record<string, unknown>): Promise<number> => {
+      const before = performance.now();
+      const answer = await server.call('sandbox_list_files', { sandbox_id, path: 'many', ...args });
+      const taken = performance.now() - before;
+      z.object({ entries: z.array(z.unknown()).length(count) }).parse(answer);
+      return taken;
+    };
+    const find = async (): Promise<number> => {
+      const before = performance.now();
+      const args = ['many', '-name', PATTERN];
+      const { stdout } = ran.parse(
+        await server.call('sandbox_run_command', { sandbox_id, cmd: 'find', args }),
+      );
+      const taken = performance.now() - before;
+      if (stdout.trim().split('\n').length !== 10) throw new Error('find found something else');
+      return taken;
+    };
+    return {
+      contenders: [
+        { label: `the first ${LIMIT} entries`, run: () => listed(LIMIT, { limit: LIMIT }) },
+        { label: `all that match ${PATTERN}`, run: () => listed(10, { pattern: PATTERN }) },
+        { label: 'find -name in sandbox_run_command', run: find },
+      ],
+      async after() {
+        // Removing so many files takes longer than the end of a session waits.
+        await server.call('sandbox_stop', { sandbox_id, blocking: true });
+        await server.close();
+        return [];
+      },
+    };
+  },
+};
