@@ -1,9 +1,10 @@
 /**
- * `npm run session`: a first conversation with the real server, as an agent would have it: each call with the
- * server's own result, shortened where it shows `…`. `npm run record` makes the picture in the README from
- * it.
+ * `npm run session`: a first conversation with the real server, as an agent would have it on a project with a
+ * bug: each call with the server's own result, shortened where it shows `…`, and what git says on the host.
+ * `npm run record` makes the picture in the README from it.
  */
-import { mkdtemp, realpath, rm } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import { cp, mkdtemp, readFile, realpath, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,51 +12,63 @@ import { stripVTControlCharacters } from 'node:util';
 import { wantsColour } from './screen.ts';
 import { DemoServer, messageOf, serverEnvironment } from './server.ts';
 
-const PROJECT = join(import.meta.dirname, '../examples/word-count');
-const PORT = 8080;
+const EXAMPLE = join(import.meta.dirname, '../examples/word-count');
+/** The line of the example that gets a bug. */
+const RIGHT = 'n - m ||';
+const WRONG = 'm - n ||';
+const FILE = 'src/words.js';
 /** Gives a viewer of the recording time to follow. */
 const PAUSE_MS = 500;
+/** Identity of the commit, and no settings of this machine. */
+const GIT = {
+  GIT_CONFIG_GLOBAL: '/dev/null',
+  GIT_CONFIG_NOSYSTEM: '1',
+  GIT_AUTHOR_NAME: 'Ann',
+  GIT_AUTHOR_EMAIL: 'ann@example.org',
+  GIT_COMMITTER_NAME: 'Ann',
+  GIT_COMMITTER_EMAIL: 'ann@example.org',
+};
 
-interface Step {
-  readonly says?: string;
-  readonly tool: string;
-  readonly args: Record<string, unknown>;
-  /** The lines of the result to show; absent: all. */
-  readonly shows?: RegExp;
-}
+/** A call of a tool, or a line that the user types on the host. */
+type Step = { readonly says?: string /** The lines to show; absent: all. */; readonly shows?: RegExp } & (
+  | { readonly tool: string; readonly args: Record<string, unknown> }
+  | { readonly host: readonly [string, ...string[]] }
+);
+
+const TEST: Step = {
+  tool: 'sandbox_run_command',
+  args: { cmd: 'node', args: ['--test', 'test/words.test.js'] },
+  shows: /^exit_code|^. (tests|pass|fail) /,
+};
+const DIFF = /^(---|\+\+\+|@@|[-+ ])/;
 
 const STEPS: readonly Step[] = [
   {
-    says: 'Create a sandbox. It becomes the current one.',
+    says: 'A sandbox on your project: at once, at any size. Secrets stay outside, changes stay inside.',
     tool: 'sandbox_create',
-    args: { ports: [PORT] },
-    shows: /^(sandbox_id|status|cwd):|^- .*url/,
+    args: { workspace: { local_path: '.' } },
+    shows: /^(sandbox_id|status|cwd):/,
+  },
+  { ...TEST, says: 'Run its tests, and fix what fails.' },
+  {
+    tool: 'sandbox_edit_file',
+    args: { path: FILE, edits: [{ old_text: WRONG, new_text: RIGHT }] },
+    shows: /^@@|^[-+] /,
+  },
+  TEST,
+  { says: 'Look at what changed. Your folder has not.', host: ['git', 'status', '--short'] },
+  {
+    tool: 'sandbox_changes',
+    args: { format: 'diff' },
+    shows: /^---|^\+\+\+|^@@|^[-+] /,
   },
   {
-    says: 'Upload a project and run tests.',
-    tool: 'sandbox_upload_file',
-    args: { local_path: '.', remote_path: 'app' },
-    shows: /^(files|bytes):/,
+    says: 'Take it over: your client asks you first.',
+    tool: 'sandbox_apply_changes',
+    args: {},
+    shows: /path:|status:|refused:/,
   },
-  {
-    tool: 'sandbox_run_command',
-    args: { cmd: 'node', args: ['--test', 'test/words.test.js'], cwd: 'app' },
-    shows: /^exit_code|^. (tests|pass|fail) /,
-  },
-  {
-    says: 'A long command continues in the background. Nothing is run twice.',
-    tool: 'sandbox_run_command',
-    args: { cmd: 'bash', args: ['-c', 'for i in 1 2 3; do echo $i; sleep 1; done'], wait_ms: 1500 },
-    shows: /^running|^\d+$/,
-  },
-  {
-    says: 'Serve a page.',
-    tool: 'sandbox_run_command_detached',
-    args: { cmd: 'node', args: ['src/server.js'], cwd: 'app', env: { PORT: String(PORT) } },
-    shows: /^running/,
-  },
-  { tool: 'sandbox_domain', args: { port: PORT }, shows: /^url:/ },
-  { says: 'Errors say what to do.', tool: 'sandbox_domain', args: { port: 3000 }, shows: /^Error|^Next/ },
+  { host: ['git', 'diff'], shows: DIFF },
   { says: 'Stop it. Nothing is left.', tool: 'sandbox_stop', args: { blocking: true }, shows: /^status:/ },
 ];
 
@@ -70,26 +83,50 @@ function printable(text: string): string {
   return stripVTControlCharacters(text).replace(/\p{Cc}/gu, '');
 }
 
-async function take(server: DemoServer, { says, tool, args, shows }: Step): Promise<void> {
+/** What a step printed. */
+async function run(server: DemoServer, folder: string, step: Step): Promise<string> {
+  if ('tool' in step) return server.text(step.tool, step.args);
+  const [program, ...args] = step.host;
+  return execFileSync(program, args, { cwd: folder, encoding: 'utf8', env: { ...process.env, ...GIT } });
+}
+
+async function take(server: DemoServer, folder: string, step: Step): Promise<void> {
+  const { says, shows } = step;
   if (says !== undefined) console.log(`\n${paint(90, `# ${says}`)}`);
-  console.log(`${paint(36, '›')} ${paint(1, tool)} ${paint(90, JSON.stringify(args))}`);
-  const lines = (await server.text(tool, args)).split('\n').filter((line) => line.trim() !== '');
+  const call = 'tool' in step ? [paint(1, step.tool), paint(90, JSON.stringify(step.args))] : step.host;
+  console.log(`${paint(36, 'tool' in step ? '›' : '$')} ${call.join(' ')}`);
+  const lines = (await run(server, folder, step)).split('\n').filter((line) => line.trim() !== '');
   const shown = lines.filter((line) => shows === undefined || shows.test(line));
   for (const line of shown) console.log(`  ${printable(line)}`);
   if (shown.length < lines.length) console.log(paint(90, '  …'));
   await delay(PAUSE_MS);
 }
 
+/** The example with a bug, committed. */
+async function makeProject(folder: string): Promise<void> {
+  await cp(EXAMPLE, folder, { recursive: true });
+  const source = await readFile(join(folder, FILE), 'utf8');
+  if (!source.includes(RIGHT)) throw new Error(`${FILE} of the example has changed`);
+  await writeFile(join(folder, FILE), source.replace(RIGHT, WRONG));
+  const git = (...args: string[]): void => {
+    execFileSync('git', args, { cwd: folder, stdio: 'ignore', env: { ...process.env, ...GIT } });
+  };
+  git('init', '--initial-branch=main');
+  git('add', '--all');
+  git('commit', '--message=First version');
+}
+
 const folder = await realpath(await mkdtemp(join(tmpdir(), 'sandbox-mcp-session-')));
 const abort = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => abort.abort());
 try {
+  await makeProject(folder);
   const server = await DemoServer.start(
-    { cwd: PROJECT, allowDir: folder, env: serverEnvironment(process.env) },
+    { cwd: folder, allowDir: folder, env: serverEnvironment(process.env) },
     abort.signal,
   );
   try {
-    for (const step of STEPS) await take(server, step);
+    for (const step of STEPS) await take(server, folder, step);
   } finally {
     await server.close();
   }
