@@ -13,6 +13,7 @@ import type { ParsedFlags } from './config/flags.ts';
 import type { Diagnosis, Engine, NetworkPolicy } from './engines/engine.ts';
 import type { Registry } from './registry/types.ts';
 import type { Handover } from './server/front/front.ts';
+import { Lazy } from './shared/async/lazy.ts';
 import { completesWithin, systemClock } from './shared/clock.ts';
 import { SandboxError } from './shared/errors.ts';
 import type { Logger, LogLevel } from './shared/log.ts';
@@ -132,6 +133,7 @@ async function serve(config: Config, handover: Handover | null): Promise<number>
   let recovery: Promise<unknown> = Promise.resolve();
   const engine = delayCreates(await openEngine(config, log), () => recovery);
   const registry = await registryOver(engine, config, log, () => startClean(log));
+  if (config.transport !== 'http') publishOnLoopback(registry, log);
   const stopping = new AbortController();
   const shared = { tools: TOOLS, config, log, version: VERSION };
   const served =
@@ -147,6 +149,15 @@ async function serve(config: Config, handover: Handover | null): Promise<number>
   await registry.close(reason);
   if (!(await recovered)) log.warn('The recovery did not end in time; the next start continues it.');
   return 0;
+}
+
+/** Serves git repositories of sandboxes to this machine, from the first time that somebody sees their URL. */
+function publishOnLoopback(registry: Registry, log: Logger): void {
+  const listener = new Lazy(async () => {
+    const { listenForGit } = await import('./server/http/git/git-listener.ts');
+    return listenForGit(registry, log);
+  });
+  registry.publishRepositories(async (sandbox) => (await listener.get())(sandbox));
 }
 
 /** Removes what dead servers left. A failure is only logged, since the next start tries again. */

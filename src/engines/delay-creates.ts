@@ -35,6 +35,7 @@ export function delayCreates(engine: Engine, ready: () => Promise<unknown>): Eng
     ...(engine.regions && { regions: engine.regions }),
     ...(engine.persistence && { persistence: engine.persistence }),
     ...(engine.workspaces && { workspaces: engine.workspaces }),
+    ...(engine.git && { git: engine.git }),
   };
 }
 

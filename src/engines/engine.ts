@@ -9,6 +9,7 @@ import type { EngineName } from '../shared/engine-names.ts';
 import type { NetworkPolicy } from '../shared/policy-schema.ts';
 import type { Commands } from './contract/commands.ts';
 import type { Files } from './contract/files.ts';
+import type { GitRepositories } from './contract/git.ts';
 import type { Images } from './contract/images.ts';
 import type { NetworkPolicies } from './contract/network.ts';
 import type { Ports } from './contract/ports.ts';
@@ -21,6 +22,7 @@ export type { NetworkPolicy, NetworkRule } from '../shared/policy-schema.ts';
 export type * from './contract/commands.ts';
 export type * from './contract/diagnosis.ts';
 export type * from './contract/files.ts';
+export type * from './contract/git.ts';
 export type * from './contract/images.ts';
 export type * from './contract/network.ts';
 export type * from './contract/ports.ts';
@@ -289,4 +291,5 @@ export interface Engine {
   readonly regions?: Regions;
   readonly persistence?: Persistence;
   readonly workspaces?: Workspaces;
+  readonly git?: GitRepositories;
 }

@@ -3,7 +3,7 @@ import type { Engine } from '../engines/engine.ts';
 import type { KeyedLock } from '../shared/async/keyed-lock.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/log.ts';
-import type { ExposedPort } from './port-types.ts';
+import type { ExposedPort, SandboxOwner } from './port-types.ts';
 import type { StagedDownloads } from './records/download-staging.ts';
 import type { RecordStore } from './records/record-store.ts';
 import type { OwnershipRecord } from './records/sandbox-record.ts';
@@ -33,8 +33,11 @@ export interface RegistryContext {
   readonly stagedDownloads: StagedDownloads;
   /** Serialises work that must not run concurrently in this process: admissions and deadline changes. */
   readonly lock: KeyedLock;
-  /** Under which URLs forwarded ports are shown. */
-  readonly published: { urlOf: ((port: ExposedPort) => string) | null };
+  /** Under which URLs forwarded ports and git repositories are shown. */
+  readonly published: {
+    urlOf: ((port: ExposedPort) => string) | null;
+    repositoryUrl: ((sandbox: SandboxOwner) => string | Promise<string>) | null;
+  };
   /** Starts a recovery that outlives this process, for what could not be removed in time. */
   finishLater(): void;
 }

@@ -1,6 +1,10 @@
-/** A port that a sandbox exposes, and whose it is. */
-export interface ExposedPort {
+/** A sandbox, and whose it is. */
+export interface SandboxOwner {
   readonly principal: string;
   readonly sandboxId: string;
+}
+
+/** A port that a sandbox exposes. */
+export interface ExposedPort extends SandboxOwner {
   readonly port: number;
 }

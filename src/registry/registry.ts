@@ -1,11 +1,11 @@
 import { join } from 'node:path';
-import type { Engine } from '../engines/engine.ts';
+import type { Engine, UploadPack } from '../engines/engine.ts';
 import { KeyedLock } from '../shared/async/keyed-lock.ts';
 import { type Clock, completesWithin } from '../shared/clock.ts';
 import { SandboxError } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import type { RegistryConfig, RegistryContext } from './context.ts';
-import type { ExposedPort } from './port-types.ts';
+import type { ExposedPort, SandboxOwner } from './port-types.ts';
 import { StagedDownloads } from './records/download-staging.ts';
 import { RecordStore } from './records/record-store.ts';
 import { sandboxRecords } from './records/sandbox-record.ts';
@@ -46,7 +46,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     snapshots: new RecordStore(snapshotRecords, join(records, 'snapshots'), log),
     stagedDownloads: new StagedDownloads(join(records, 'downloads'), log),
     lock: new KeyedLock(),
-    published: { urlOf: null },
+    published: { urlOf: null, repositoryUrl: null },
     finishLater: options.finishLater ?? (() => {}),
   });
 }
@@ -98,6 +98,16 @@ class SessionRegistry implements Registry {
 
   forwardedUrl(sandboxId: string, port: number): string | null {
     return this.#context.engine.ports?.forwardedUrl?.(sandboxId, port) ?? null;
+  }
+
+  publishRepositories(urlOf: (sandbox: SandboxOwner) => string | Promise<string>): void {
+    this.#context.published.repositoryUrl = urlOf;
+  }
+
+  uploadPack(request: UploadPack, signal: AbortSignal): AsyncIterable<Buffer> {
+    const { git, name } = this.#context.engine;
+    if (git !== undefined) return git.uploadPack(request, signal);
+    throw new SandboxError('unsupported', `Nothing can be fetched from sandboxes of the ${name} engine.`);
   }
 
   close(reason: SessionEndReason): Promise<void> {

@@ -23,10 +23,11 @@ import type {
   Sandbox,
   Shell,
   Snapshot,
+  UploadPack,
   Workspaces,
 } from '../engines/engine.ts';
 import type { Logs, LogsRequest } from './log-types.ts';
-import type { ExposedPort } from './port-types.ts';
+import type { ExposedPort, SandboxOwner } from './port-types.ts';
 import type { CreateRequest, CreateWait, SnapshotRequest } from './request-types.ts';
 import type { ShellHandle, ShellInfo, ShellRequest } from './shell-types.ts';
 import type { Transfer, TransferRequest, TransferWork } from './transfer-types.ts';
@@ -135,6 +136,8 @@ export interface SandboxHandle {
    * A `ws://` or `wss://` URL that opens one terminal and works once. @throws `unsupported`, `unavailable`
    */
   terminalUrl(signal: AbortSignal): Promise<string>;
+  /** The URL at which `git fetch` reaches the workspace or working directory; null if none is served. */
+  gitUrl(): Promise<string | null>;
   /** Starts a command, counts it against the limits and keeps the sandbox alive while it runs. */
   run(request: RunRequest, signal: AbortSignal): Promise<SeenCommand>;
   /** The commands of this sandbox, oldest first. */
@@ -268,6 +271,10 @@ export interface Registry {
   publishPorts(urlOf: (port: ExposedPort) => string): void;
   /** The address on this machine where this process forwards a port; null if it does not. */
   forwardedUrl(sandboxId: string, port: number): string | null;
+  /** From now on, sandboxes show these URLs for their git repositories. */
+  publishRepositories(urlOf: (sandbox: SandboxOwner) => string | Promise<string>): void;
+  /** Runs `git upload-pack` in a sandbox. @throws as the engine does; `unsupported` for one without git */
+  uploadPack(request: UploadPack, signal: AbortSignal): AsyncIterable<Buffer>;
   /** Ends every session, then closes the engine. */
   close(reason: SessionEndReason): Promise<void>;
 }

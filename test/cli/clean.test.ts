@@ -14,6 +14,10 @@ function registryThat(recover: () => Promise<Recovered>): Registry {
     recover,
     publishPorts: () => {},
     forwardedUrl: () => null,
+    publishRepositories: () => {},
+    uploadPack: () => {
+      throw new Error('clean fetches nothing');
+    },
     usage: async () => ({ sandboxes: 0, commands: 0, shells: 0 }),
     close: async () => {},
   };

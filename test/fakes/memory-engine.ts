@@ -6,6 +6,7 @@ import type {
   CreateSandbox,
   Engine,
   EngineLimits,
+  GitRepositories,
   KillCause,
   Page,
   Persistence,
@@ -33,6 +34,7 @@ export class MemoryEngine implements Engine {
   /** Undefined unless a test sets it. */
   snapshots?: Snapshots;
   workspaces?: Workspaces;
+  git?: GitRepositories;
   /** The same. */
   sources?: Sources;
   /** The same. */

@@ -96,11 +96,13 @@ const get = defineTool({
   toolsets: ['core', 'lifecycle'],
   annotations: READ_ONLY,
   input: z.strictObject({ sandbox_id: sandboxId }),
-  output: sandboxOutput,
+  output: sandboxOutput.extend({ git_url: z.string().nullable() }),
   async handle(args, context) {
     const { session, signal, config } = context;
     const view = await session.attach(args.sandbox_id, signal, { resume: !config.readOnly });
-    return { structured: sandboxAnswer(view, context) };
+    const handle = await session.sandbox(view.sandboxId);
+    const gitUrl = view.status === 'running' ? await handle.gitUrl() : null;
+    return { structured: { ...sandboxAnswer(view, context), git_url: gitUrl } };
   },
 });
 

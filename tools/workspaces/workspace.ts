@@ -27,7 +27,7 @@ const changes = defineTool({
   name: 'sandbox_changes',
   title: 'Changes of the workspace',
   description:
-    'What the sandbox changed in its workspace. diff and patch page through the files with cursor.',
+    'What the sandbox changed in its workspace. diff and patch page through the files with cursor. The host can git fetch from git_url.',
   searchHint: 'git diff of the workspace',
   toolsets: ['files'],
   annotations: READ_ONLY,
@@ -45,10 +45,12 @@ const changes = defineTool({
     not_compared: z.array(z.string()),
     ignored: z.int(),
     skipped: z.int(),
+    git_url: z.string().nullable(),
     next_cursor: z.string().nullable(),
   }),
   async handle(args, { session, signal, config }) {
-    const workspace = (await session.sandbox(args.sandbox_id)).workspace();
+    const handle = await session.sandbox(args.sandbox_id);
+    const workspace = handle.workspace();
     const found = await workspace.changes(signal);
     await existingLocalPath(found.localPath, config);
     const wanted = found.changes.filter(({ path }) => isWanted(path, args.paths));
@@ -66,6 +68,7 @@ const changes = defineTool({
         not_compared: page.notCompared,
         ignored: found.ignored,
         skipped: found.skipped,
+        git_url: await handle.gitUrl(),
         next_cursor: page.end < wanted.length ? String(page.end) : null,
       },
     };

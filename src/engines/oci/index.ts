@@ -7,6 +7,7 @@ import type { OciContext } from './context.ts';
 import { createSandbox } from './create-sandbox.ts';
 import { ociLimits } from './engine-limits.ts';
 import { OciCommands } from './exec/commands.ts';
+import { OciGit } from './exec/git.ts';
 import { OciShells } from './exec/shells.ts';
 import { OciFiles } from './files/files.ts';
 import { OciImages } from './images/images.ts';
@@ -33,6 +34,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   const { forwards, gateways, expiry, owners, disk } = context;
   const commands = new OciCommands(context);
   const shells = new OciShells(context);
+  const git = new OciGit(context);
   const snapshots = new OciSnapshots(context);
 
   return {
@@ -40,6 +42,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     commands,
     files: new OciFiles(context),
     shells,
+    git,
     snapshots,
     images: new OciImages(context),
     workspaces: mountedWorkspaces(() => context.host()),
@@ -69,7 +72,13 @@ export function createOciEngine(options: OciEngineOptions): Engine {
       expiry.close();
       disk.close();
       owners.closeAll();
-      await Promise.all([shells.close(), snapshots.close(), forwards.closeAll(), gateways.closeAll()]);
+      await Promise.all([
+        shells.close(),
+        git.close(),
+        snapshots.close(),
+        forwards.closeAll(),
+        gateways.closeAll(),
+      ]);
     },
   };
 }

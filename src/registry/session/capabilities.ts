@@ -35,6 +35,7 @@ export const CAPABILITIES: readonly Capability[] = [
     group: ({ networkPolicies }) => networkPolicies?.ruleEffects,
   },
   { name: 'sources', text: 'git, tarball and snapshot sources', group: ({ sources }) => sources },
+  { name: 'git', text: 'git fetch from a sandbox', group: ({ git }) => git },
   { name: 'images', text: 'images imported from files', group: ({ images }) => images },
   {
     name: 'ownership',

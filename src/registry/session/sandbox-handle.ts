@@ -74,6 +74,13 @@ export class RegistrySandboxHandle implements SandboxHandle {
     });
   }
 
+  async gitUrl(): Promise<string | null> {
+    const { engine, published } = this.#context;
+    if (engine.git === undefined || published.repositoryUrl === null) return null;
+    const { principal } = this.#record;
+    return published.repositoryUrl({ principal, sandboxId: this.sandboxId });
+  }
+
   async view(signal: AbortSignal): Promise<SandboxView> {
     return getSandboxView(this.#context, this.#record, signal);
   }

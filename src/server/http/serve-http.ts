@@ -14,6 +14,10 @@ import { isLoopback } from '../../shared/network/loopback.ts';
 import { selectTools } from '../select-tools.ts';
 import { createAuthenticator } from './authenticate.ts';
 import { allowCrossOrigin } from './cross-origin.ts';
+import { type GitAccess, gitAdmission } from './git/git-access.ts';
+import { GIT_PATH } from './git/git-path.ts';
+import { GitRequests } from './git/git-requests.ts';
+import { RepositoryNames } from './git/repository-names.ts';
 import { checkHost, type HostRules } from './host-check.ts';
 import { HttpSessions, type HttpSessionsOptions } from './http-sessions.ts';
 import { McpEndpoint } from './mcp-endpoint.ts';
@@ -97,6 +101,10 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     requiresToken,
     checkScopes: (caller) => checkScopes(caller, {}),
   });
+  const git = openGit(options, publicUrl ?? url, {
+    authenticate,
+    checkScopes: (caller) => checkScopes(caller, {}),
+  });
   const endpoint = new McpEndpoint({
     sessions,
     stateless: () => stateless.get(),
@@ -111,6 +119,7 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     if (path === '/healthz') return sendJson(response, 200, { status: 'ok' });
     const refused = checkHost(request.headers, rules);
     if (refused !== null) return refuse(response, refused);
+    if (path?.startsWith(GIT_PATH)) return git.handle(request, response);
     if (path === '/metrics') return sendMetrics(request, response, metrics, config.http.metricsDigest);
     if (allowCrossOrigin(request, response)) return;
     if (oauth?.resource.isMetadataPath(path)) return sendJson(response, 200, oauth.resource.metadata);
@@ -163,6 +172,17 @@ function openPreviews(
   const previews = new Previews({ registry, host, url });
   registry.publishPorts((port) => previews.urlOf(port));
   return new PreviewProxy({ previews, ownerOnly: previewAccess === 'owner', ...access, log });
+}
+
+function openGit(
+  { config, log, registry }: HttpOptions,
+  url: string,
+  access: Pick<GitAccess, 'authenticate' | 'checkScopes'>,
+): GitRequests {
+  const names = new RepositoryNames();
+  registry.publishRepositories((sandbox) => `${url}${GIT_PATH}${names.nameOf(sandbox)}`);
+  const admit = gitAdmission({ ownerOnly: config.http.previewAccess === 'owner', ...access });
+  return new GitRequests({ names, registry, admit, log });
 }
 
 async function sendMetrics(

@@ -1,4 +1,5 @@
 import { SandboxError } from '../../../shared/errors.ts';
+import { SANDBOX_CWD } from '../../../shared/fs/sandbox-path.ts';
 import { PROGRAM_DEFAULTS } from '../../../shared/program-defaults.ts';
 import { TIMEOUT_GRACE_MS } from '../../../shared/signals.ts';
 import type { OpenShell, StartCommand } from '../../engine.ts';
@@ -113,6 +114,21 @@ export function encodeShell(
     ...programFields(sandbox, command, env, { cwd, sudo: request.sudo }),
     ...encodedSize(request.cols, request.rows),
   ]);
+}
+
+/**
+ * A program with pipes in place of a terminal.
+ *
+ * @throws as `encodeRun`
+ */
+export function encodePiped(
+  sandbox: SandboxRecord,
+  request: { command: string[]; env: Record<string, string>; stdin: string },
+  settings: ProgramSettings,
+): Buffer {
+  const asUser = { cwd: SANDBOX_CWD, sudo: false };
+  const env = environment(sandbox, { env: request.env, sudo: false }, settings);
+  return encodeBounded([...programFields(sandbox, request.command, env, asUser), [TAG.stdin, request.stdin]]);
 }
 
 /** The fields of a terminal's window size. */

@@ -1,0 +1,207 @@
+import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer, request as httpRequest } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { z } from 'zod';
+import type { GitRepositories } from '../../../src/engines/engine.ts';
+import { listenForGit } from '../../../src/server/http/git/git-listener.ts';
+import { GitRequests } from '../../../src/server/http/git/git-requests.ts';
+import { RepositoryNames } from '../../../src/server/http/git/repository-names.ts';
+import { SandboxError } from '../../../src/shared/errors.ts';
+import { createLogger } from '../../../src/shared/log.ts';
+import { openWorld } from '../../registry/support/registry.ts';
+import { GIT_ENVIRONMENT, git } from '../../support/host/git.ts';
+import { connect, type HttpServerOptions, startHttp } from './support/http-server.ts';
+
+const ANN = 'token-of-ann-0123456789';
+const BOB = 'token-of-bob-0123456789';
+const env = { SANDBOX_MCP_AUTH_TOKENS: `ann:${ANN},bob:${BOB}` };
+const log = createLogger('silent');
+const SANDBOX = { principal: 'local', sandboxId: 'sbx_1' };
+const RECEIVED = 'application/x-git-upload-pack-request';
+
+async function newFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'git-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  return folder;
+}
+
+/** A repository with a commit on the branch `work`, and an empty one. */
+async function twoRepositories() {
+  const [inside, host] = [await newFolder(), await newFolder()];
+  await git(inside, 'init', '-q', '-b', 'work');
+  await writeFile(join(inside, 'large'), randomBytes(300_000));
+  await git(inside, 'add', '-A');
+  await git(inside, 'commit', '-qm', 'from the sandbox');
+  await git(host, 'init', '-q');
+  return { inside, host };
+}
+
+/** Serves a repository of this machine as if it were one in a sandbox. */
+function repositoriesAt(folder: string): GitRepositories {
+  return {
+    async *uploadPack({ path, request, protocol }) {
+      if (path !== '') throw new SandboxError('not_found', `There is no git repository at ${path}.`);
+      const args = ['upload-pack', '--stateless-rpc', ...(request === null ? ['--advertise-refs'] : [])];
+      const variables = protocol === null ? {} : { GIT_PROTOCOL: protocol };
+      const program = spawn('git', ['-c', 'safe.directory=*', ...args, folder], {
+        env: { ...GIT_ENVIRONMENT, ...variables },
+      });
+      // A client that only lists references sends nothing that git waits for.
+      program.stdin.on('error', () => {});
+      program.stdin.end(request ?? '');
+      for await (const chunk of program.stdout) yield Buffer.from(chunk);
+    },
+  };
+}
+
+async function start(uploads: GitRepositories, options: HttpServerOptions = {}) {
+  const world = openWorld();
+  world.engine.git = uploads;
+  const server = await startHttp({ env, world, ...options });
+  const { client } = await connect(server, ANN);
+  await client.callTool({ name: 'sandbox_create', arguments: {} });
+  const answer = await client.callTool({ name: 'sandbox_get', arguments: {} });
+  return { server, url: z.looseObject({ git_url: z.string() }).parse(answer.structuredContent).git_url };
+}
+
+/** A listener as on stdio. */
+async function listen(uploads: GitRepositories): Promise<string> {
+  return (await listenForGit(uploads, log))(SANDBOX);
+}
+
+function ask(url: string, body: string | Buffer, headers: Record<string, string> = {}) {
+  return fetch(`${url}/git-upload-pack`, {
+    method: 'POST',
+    headers: { 'content-type': RECEIVED, ...headers },
+    body: new Uint8Array(Buffer.from(body)),
+  });
+}
+
+describe('git fetch from a sandbox', () => {
+  it('works over HTTP for who knows the URL, with every version of the protocol', async () => {
+    const { inside, host } = await twoRepositories();
+    const { server, url } = await start(repositoriesAt(inside));
+    expect(url).toMatch(new RegExp(`^${server.url}/git/[0-9a-f]{32}$`));
+    for (const version of ['0', '1', '2']) {
+      await git(host, '-c', `protocol.version=${version}`, 'fetch', '-q', url, `+work:v${version}`);
+      expect(await git(host, 'log', '--format=%s', `v${version}`)).toBe('from the sandbox\n');
+    }
+    await writeFile(join(inside, 'more'), 'x');
+    await git(inside, 'add', '-A');
+    await git(inside, 'commit', '-qm', 'second');
+    // What the host has is not sent again.
+    await git(host, 'fetch', '-q', url, '+work:v2');
+    expect(await git(host, 'log', '--format=%s', 'v2')).toBe('second\nfrom the sandbox\n');
+  });
+
+  it('is for the owner alone where previews are', async () => {
+    const { inside, host } = await twoRepositories();
+    const { url } = await start(repositoriesAt(inside), { flags: { 'preview-access': 'owner' } });
+    const as = (token: string) => url.replace('://', `://x:${token}@`);
+    await git(host, 'fetch', '-q', as(ANN), 'work');
+    await git(host, '-c', `http.extraHeader=Authorization: Bearer ${ANN}`, 'fetch', '-q', url, 'work');
+    await expect(git(host, 'fetch', as('wrong-token-0123456789'), 'work')).rejects.toThrow(
+      'Authentication failed',
+    );
+    await expect(git(host, 'fetch', url, 'work')).rejects.toThrow('could not read Username');
+    await expect(git(host, 'fetch', as(BOB), 'work')).rejects.toThrow('no such repository');
+  });
+
+  it('takes no pushes, and explains what it refuses', async () => {
+    const { inside, host } = await twoRepositories();
+    const url = await listen(repositoriesAt(inside));
+    await git(host, 'fetch', '-q', url, 'work:work');
+    await expect(git(host, 'push', url, 'work:other')).rejects.toThrow('A sandbox takes no pushes');
+    await expect(git(host, 'fetch', `${url}/below`, 'work')).rejects.toThrow('no git repository at below');
+    const unknown = url.replace(/[0-9a-f]{32}$/, '0'.repeat(32));
+    await expect(git(host, 'fetch', unknown, 'work')).rejects.toThrow('its sandbox has ended');
+    const status = async (path: string, init?: RequestInit) => (await fetch(`${url}${path}`, init)).status;
+    expect(await status('/git-receive-pack', { method: 'POST' })).toBe(403);
+    expect(await status('/info/refs')).toBe(403);
+    expect(await status('/HEAD')).toBe(404);
+    expect(await status('/%zz/info/refs?service=git-upload-pack')).toBe(404);
+    expect(await status('/git-upload-pack')).toBe(405);
+    expect(await status('/git-upload-pack', { method: 'POST', body: '0000' })).toBe(415);
+    expect((await ask(url, '0000\0')).status).toBe(400);
+    expect((await ask(url, 'x'.repeat(1_100_000))).status).toBe(413);
+    expect((await ask(url, gzipSync('x'.repeat(9_000_000)), { 'content-encoding': 'gzip' })).status).toBe(
+      413,
+    );
+    expect((await ask(url, 'x', { 'content-encoding': 'gzip' })).status).toBe(400);
+  });
+
+  it('is refused to pages of other names', async () => {
+    const url = new URL(await listen(repositoriesAt('/')));
+    const path = `${url.pathname}/info/refs?service=git-upload-pack`;
+    const request = httpRequest({
+      port: url.port,
+      host: url.hostname,
+      path,
+      headers: { host: 'evil.example' },
+    });
+    const [response] = await once(request.end(), 'response');
+    expect(response.statusCode).toBe(403);
+    response.resume();
+  });
+
+  it('cuts an endless answer, and ends the program when its reader leaves', async () => {
+    const { host } = await twoRepositories();
+    let ended = 0;
+    const endless: GitRepositories = {
+      async *uploadPack() {
+        try {
+          for (;;) yield randomBytes(65_536);
+        } finally {
+          ended += 1;
+        }
+      },
+    };
+    const names = new RepositoryNames();
+    const admit = async () => null;
+    const requests = new GitRequests({ names, registry: endless, admit, log, maxAnswerBytes: 1_000_000 });
+    const server = createServer((request, response) => void requests.handle(request, response));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    const address = z.looseObject({ port: z.int() }).parse(server.address());
+    const url = `http://127.0.0.1:${address.port}/git/${names.nameOf(SANDBOX)}`;
+    await expect(git(host, 'fetch', url, 'work')).rejects.toThrow();
+    expect(ended).toBe(1);
+
+    const unlimited = await listen(endless);
+    const { body } = await ask(unlimited, '0000');
+    await body?.getReader().cancel();
+    await expect.poll(() => ended).toBe(2);
+  });
+
+  it('says when the sandbox has ended, has no git, or is on an engine without', async () => {
+    const { host } = await twoRepositories();
+    let failure = new SandboxError('unsupported', 'There is no git in the sandbox.', {
+      hint: 'Install git.',
+    });
+    const failing: GitRepositories = {
+      // biome-ignore lint/correctness/useYield: it fails before its first chunk
+      async *uploadPack() {
+        throw failure;
+      },
+    };
+    const url = await listen(failing);
+    await expect(git(host, 'fetch', url, 'work')).rejects.toThrow('no git in the sandbox. Install git.');
+    failure = new SandboxError('conflict', 'Sandbox sbx_1 is stopped.');
+    await expect(git(host, 'fetch', url, 'work')).rejects.toThrow('its sandbox has ended');
+
+    const world = openWorld();
+    const { client } = await connect(await startHttp({ env, world }), ANN);
+    await client.callTool({ name: 'sandbox_create', arguments: {} });
+    const answer = await client.callTool({ name: 'sandbox_get', arguments: {} });
+    expect(answer.structuredContent).toMatchObject({ git_url: null });
+    const wanted = { sandboxId: 'sbx_1', path: '', request: null, protocol: null };
+    expect(() => world.registry.uploadPack(wanted, new AbortController().signal)).toThrow('Nothing can be');
+  });
+});
