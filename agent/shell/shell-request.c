@@ -6,14 +6,10 @@
 bool shell_read(struct frame *frame, struct shell_request *r) {
   memset(r, 0, sizeof *r);
   const struct field wanted[] = {
-      {TAG_ARGV, FIELD_STRINGS, true, &r->program.argv},
-      {TAG_ENV, FIELD_STRINGS, false, &r->program.env},
-      {TAG_CWD, FIELD_STRING, true, &r->program.cwd},
-      {TAG_SUDO, FIELD_NUMBER, false, &r->program.sudo},
-      {TAG_NPROC, FIELD_NUMBER, false, &r->program.nproc},
-      {TAG_STDIN, FIELD_STRING, false, &r->program.input},
-      {TAG_COLS, FIELD_NUMBER, false, &r->cols},
-      {TAG_ROWS, FIELD_NUMBER, false, &r->rows},
+      {TAG_ARGV, FIELD_STRINGS, true, &r->program.argv},   {TAG_ENV, FIELD_STRINGS, false, &r->program.env},
+      {TAG_CWD, FIELD_STRING, true, &r->program.cwd},      {TAG_SUDO, FIELD_NUMBER, false, &r->program.sudo},
+      {TAG_NPROC, FIELD_NUMBER, false, &r->program.nproc}, {TAG_STDIN, FIELD_STRING, false, &r->program.input},
+      {TAG_COLS, FIELD_NUMBER, false, &r->cols},           {TAG_ROWS, FIELD_NUMBER, false, &r->rows},
   };
   return fields_read(frame->body, frame->len, wanted, sizeof wanted / sizeof wanted[0]);
 }

@@ -153,8 +153,7 @@ static bool start(struct shell *s, const struct program *program, const char **w
   *what = "fork";
   s->reaper.first = fork();
   /* The agent's own standard error is /dev/null. */
-  if (s->reaper.first == 0)
-    exec_child(program, piped ? -1 : s->tty, s->tty, piped ? STDERR_FILENO : s->tty, report[1]);
+  if (s->reaper.first == 0) exec_child(program, piped ? -1 : s->tty, s->tty, piped ? STDERR_FILENO : s->tty, report[1]);
   if (s->reaper.first < 0) return false;
   close(report[1]);
   return true;
