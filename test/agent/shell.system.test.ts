@@ -53,6 +53,22 @@ const type = (text: string) => frame(answer.data, Buffer.from(text));
 const resize = (cols: number, rows: number) => frame(request.resize, fields([17, cols], [18, rows]));
 
 describe('SHELL', () => {
+  it('has pipes in place of a terminal for a program with an input', async () => {
+    const connection = await sandbox.connect();
+    const script =
+      'test -t 0 || test -t 1 || test -t 2; echo $?; echo lost >&2; cat; head -c 1000000 /dev/zero; exit 3';
+    const argv = ['sh', '-c', script].map((text): Field => [3, text]);
+    const variables: Field = [4, 'PATH=/usr/bin:/bin'];
+    await connection.send(frame(request.shell, fields(...argv, variables, [5, '/tmp'], [24, 'typed\n'])));
+    await connection.expect(answer.started);
+    await connection.send(Buffer.concat([type('ignored'), resize(1, 1)]));
+    const { out, exit } = await rest(connection);
+    expect(out.slice(0, 8)).toBe('1\ntyped\n');
+    expect(out).toHaveLength(1_000_008);
+    expect(exit.number(70)).toBe(3);
+    connection.close();
+  });
+
   it('gives a program a controlling terminal of its own', async () => {
     const script = 'test -t 0 && test -t 1 && test -t 2 && echo here > /dev/tty; tty; stty size; id -u';
     const connection = await open(['sh', '-c', script]);
