@@ -40,7 +40,7 @@ const TEST: Step = {
   args: { cmd: 'node', args: ['--test', 'test/words.test.js'] },
   shows: /^exit_code|^. (tests|pass|fail) /,
 };
-const DIFF = /^(---|\+\+\+|@@|[-+ ])/;
+const DIFF = /^(--- |\+\+\+ |@@|[-+] {2})/;
 
 const STEPS: readonly Step[] = [
   {
@@ -53,20 +53,20 @@ const STEPS: readonly Step[] = [
   {
     tool: 'sandbox_edit_file',
     args: { path: FILE, edits: [{ old_text: WRONG, new_text: RIGHT }] },
-    shows: /^@@|^[-+] /,
+    shows: DIFF,
   },
   TEST,
-  { says: 'Look at what changed. Your folder has not.', host: ['git', 'status', '--short'] },
+  { says: 'Look at what changed. Your folder has not.', host: ['git', 'status'], shows: /^nothing/ },
   {
     tool: 'sandbox_changes',
     args: { format: 'diff' },
-    shows: /^---|^\+\+\+|^@@|^[-+] /,
+    shows: DIFF,
   },
   {
-    says: 'Take it over: your client asks you first.',
+    says: 'Write it to your folder. A client that can ask you asks first.',
     tool: 'sandbox_apply_changes',
     args: {},
-    shows: /path:|status:|refused:/,
+    shows: /^- \{|^refused:/,
   },
   { host: ['git', 'diff'], shows: DIFF },
   { says: 'Stop it. Nothing is left.', tool: 'sandbox_stop', args: { blocking: true }, shows: /^status:/ },
