@@ -3,13 +3,13 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { WorkspaceMode } from '../../../src/engines/engine.ts';
+import { checkVolumesBelow } from '../../../src/engines/oci/workspace/volumes-below.ts';
 import {
   describeFolder,
   openWorkspaceFolder,
   reopenWorkspaceFolder,
   requireSameFolder,
 } from '../../../src/engines/workspace/folder.ts';
-import { checkVolumesBelow } from '../../../src/engines/oci/workspace/volumes-below.ts';
 import { HostDirectory } from '../../../src/shared/fs/host-directory.ts';
 
 let root: string;

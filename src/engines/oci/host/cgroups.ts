@@ -167,7 +167,8 @@ export function findFreezer(cgroups: readonly string[]): Freezer | null {
       return { file: v2, on: '1', off: '0', state: join(directory, 'cgroup.events'), frozen: 'frozen 1' };
     }
     const v1 = join(directory, 'freezer.state');
-    if (readOrNull(v1) !== null) return { file: v1, on: 'FROZEN', off: 'THAWED', state: v1, frozen: 'FROZEN' };
+    if (readOrNull(v1) !== null)
+      return { file: v1, on: 'FROZEN', off: 'THAWED', state: v1, frozen: 'FROZEN' };
   }
   return null;
 }
