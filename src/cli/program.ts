@@ -95,6 +95,8 @@ function buildProgram(
         remove: hasOption(command, 'remove'),
         yes: hasOption(command, 'yes'),
         flags: given,
+        container: hasOption(command, 'container'),
+        image: textOption(command, 'image'),
       };
       return withOwnHints(() => setupClients(request, config, dependencies, terminal));
     },
@@ -102,6 +104,8 @@ function buildProgram(
     .argument('[client]', 'such as claude-code, cursor or vscode')
     .option('--remove', 'take it out again')
     .option('--yes', 'change the files without asking')
+    .option('--container', 'start the server with docker or podman, as is done on macOS and Windows')
+    .option('--image <image>', "the server's container image, if not the one of this version")
     .addHelpText('after', '\nFlags before `setup` become flags of the server.');
   verb('clean', 'remove what exited servers left behind', (config, command) =>
     withRegistry(dependencies, config, terminal, (registry) =>
@@ -178,8 +182,7 @@ function addImageVerbs(dependencies: Dependencies, terminal: Terminal, verb: Add
   verb('import', 'import a root file system as the runtime NAME', (config, command) => {
     const [name = '', archive = ''] = command.args;
     const maxSize = String(command.getOptionValue('maxSize'));
-    const chosen: unknown = command.getOptionValue('image');
-    const image = typeof chosen === 'string' ? chosen : undefined;
+    const image = textOption(command, 'image') ?? undefined;
     return dependencies.withImages(config, (images) =>
       importImage(images, { name, archive, image, maxSize }, terminal),
     );
@@ -252,6 +255,11 @@ function addFlags(program: Command, given: Map<FlagName, string[]>): void {
 function hasOption(command: Command, name: string): boolean {
   const value: unknown = command.getOptionValue(name);
   return value === true;
+}
+
+function textOption(command: Command, name: string): string | null {
+  const value: unknown = command.getOptionValue(name);
+  return typeof value === 'string' ? value : null;
 }
 
 function exitCodeOf(error: unknown, program: Command, terminal: Terminal): number {

@@ -1,43 +1,93 @@
 /** Joins the verb `setup` with the configuration and the system. */
-import { resolve } from 'node:path';
+import { resolve, win32 } from 'node:path';
 import type { Config } from '../config/config.ts';
 import { FLAGS, type FlagName, type ParsedFlags } from '../config/flags.ts';
 import { ConfigError } from '../config/setting.ts';
 import { SandboxError } from '../shared/errors.ts';
 import type { Dependencies } from './dependencies.ts';
 import type { Terminal } from './output/terminal.ts';
+import type { ServerCommand } from './setup/clients.ts';
+import { containerCommand } from './setup/container-command.ts';
+import { findContainerProgram } from './setup/container-program.ts';
 import { type SetupRequest, setup } from './verbs/setup.ts';
 
 /** A client starts the server in a folder of its own choice. */
 const PATH_FLAGS: readonly FlagName[] = ['allow-dir', 'state-dir'];
+/** Where a release publishes the container image. */
+export const IMAGE_REPOSITORY = 'ghcr.io/sandbox-mcp/sandbox-mcp';
 
-/** @param request its flags become flags of the server in the clients' settings */
+export interface SetupClientsRequest extends Omit<SetupRequest, 'server'> {
+  /** They become flags of the server in the clients' settings. */
+  readonly flags: ParsedFlags;
+  /** Start the server in a container even on Linux. */
+  readonly container: boolean;
+  /** The image to start it from; null for the one of this version. */
+  readonly image: string | null;
+}
+
 export async function setupClients(
-  { flags, ...request }: Omit<SetupRequest, 'server'> & { flags: ParsedFlags },
+  request: SetupClientsRequest,
   config: Config,
-  { self, ask }: Pick<Dependencies, 'self' | 'ask'>,
+  dependencies: Pick<Dependencies, 'self' | 'ask' | 'version'>,
   terminal: Terminal,
+  platform: NodeJS.Platform = process.platform,
 ): Promise<number> {
-  const { platform } = process;
-  if (platform !== 'linux' && config.engine !== 'vercel' && !request.remove)
-    throw new SandboxError('unsupported', `The local engine needs Linux; this is ${platform}.`, {
-      hint:
-        'Run `sandbox-mcp --engine vercel setup` for sandboxes in the cloud, or start the server on a Linux machine ' +
-        'or in WSL: see docs/clients.md, "macOS and Windows".',
-    });
   if (config.userFolders === null)
     throw new ConfigError(
       { origin: 'HOME', value: null },
       'is needed to find the settings of clients; set it to a directory.',
     );
-  const server = { command: self.command, args: [...self.args, ...flagArguments(flags)] };
-  return setup({ ...request, server }, { folders: config.userFolders, platform, terminal, ask });
+  const { client, remove, yes } = request;
+  const server = remove ? dependencies.self : await serverCommand(request, config, dependencies, platform);
+  const { ask } = dependencies;
+  return setup({ client, remove, yes, server }, { folders: config.userFolders, platform, terminal, ask });
 }
 
-function flagArguments(flags: ParsedFlags): string[] {
+/** In a container where the machine cannot run sandboxes itself, unless they are to run in the cloud. */
+async function serverCommand(
+  { flags, container, image }: SetupClientsRequest,
+  config: Config,
+  { self, version }: Pick<Dependencies, 'self' | 'version'>,
+  platform: NodeJS.Platform,
+): Promise<ServerCommand> {
+  const absolute = platform === 'win32' ? win32.resolve : resolve;
+  const inContainer = container || image !== null || (platform !== 'linux' && config.engine !== 'vercel');
+  if (!inContainer) return { command: self.command, args: [...self.args, ...flagArguments(flags, absolute)] };
+  if (flags.has('state-dir'))
+    throw new SandboxError('invalid_argument', '--state-dir has no meaning for a server in a container.', {
+      hint: 'Omit it: the state is in the volume sandbox-mcp.',
+    });
+  const program = await findContainerProgram(config.searchPath, platform);
+  if (program === null)
+    throw new SandboxError(
+      'unavailable',
+      `${systemName(platform)} and neither docker nor podman is in PATH.`,
+      {
+        hint:
+          'Install Docker Desktop, OrbStack, colima or Podman, which run the server in a container. Or run ' +
+          '`sandbox-mcp --engine vercel setup` for sandboxes in the cloud, or start the server on a Linux machine or ' +
+          'in WSL: see docs/clients.md, "macOS and Windows".',
+      },
+    );
+  const others = new Map([...flags].filter(([name]) => name !== 'allow-dir'));
+  const server = {
+    image: image ?? `${IMAGE_REPOSITORY}:${version}`,
+    folders: (flags.get('allow-dir') ?? []).map((folder) => absolute(folder)),
+    flags: flagArguments(others, absolute),
+  };
+  return containerCommand(program, server, platform);
+}
+
+function systemName(platform: NodeJS.Platform): string {
+  return platform === 'linux'
+    ? 'A container was asked for,'
+    : `The local engine needs Linux; this is ${platform},`;
+}
+
+function flagArguments(flags: ParsedFlags, absolute: (path: string) => string): string[] {
   return [...flags].flatMap(([name, values]) => {
     const isSwitch = FLAGS.some((flag) => flag.name === name && flag.value === null);
     if (isSwitch) return [`--${name}`];
-    return values.flatMap((value) => [`--${name}`, PATH_FLAGS.includes(name) ? resolve(value) : value]);
+    return values.flatMap((value) => [`--${name}`, PATH_FLAGS.includes(name) ? absolute(value) : value]);
   });
 }

@@ -91,6 +91,8 @@ export interface Config {
   readonly secrets: SecretStore;
   /** Null if this user has no home directory. */
   readonly userFolders: UserFolders | null;
+  /** The directories of `PATH`, where programs are found. */
+  readonly searchPath: readonly string[];
   /** Settings of the cloud engine; they hold secrets. */
   readonly vercel: VercelSettings;
   /** Network quota of a sandbox in bytes, inbound plus outbound; null means no limit. */
@@ -172,6 +174,7 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
     timeZone: env['TZ'] || null,
     secrets: new SecretStore(secretSettings(env)),
     userFolders: userFolders(env, surroundings.homeDir),
+    searchPath: (env['PATH'] ?? '').split(delimiter).filter(isAbsolute),
     vercel: vercelSettings(given('vercel-api-url') ?? null, surroundings),
     egressMaxBytes: optional(given('egress-max-bytes'), bytes),
     toolsets: toolsets(value('toolsets')),

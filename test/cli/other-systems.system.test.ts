@@ -22,10 +22,12 @@ describe.each(['darwin', 'win32'])('on %s', (platform) => {
     }
   });
 
-  it('setup refuses an entry that could not work, with the next step', async () => {
-    const { code, out, err } = await runVerb(['setup', 'cursor', '--yes'], pretending(platform));
+  it('setup without docker refuses an entry that could not work, with the next step', async () => {
+    const env = { ...pretending(platform), PATH: '/nonexistent' };
+    const { code, out, err } = await runVerb(['setup', 'cursor', '--yes'], env);
     expect({ code, out }).toEqual({ code: 1, out: '' });
-    expect(err).toContain(`The local engine needs Linux; this is ${platform}.`);
+    expect(err).toContain(`The local engine needs Linux; this is ${platform}, and neither docker nor podman`);
+    expect(err).toContain('Docker Desktop');
     expect(err).toContain('--engine vercel');
   });
 

@@ -269,8 +269,9 @@ describe('setup', () => {
     ] as const);
     const config = loadConfig(flags, { env: {}, cwd: home, homeDir: home, isRoot: false });
     const self = { command: 'node', args: ['main.js'] };
-    const request = { client: 'cursor', remove: false, yes: true, flags };
-    await setupClients(request, config, { self, ask: async () => null }, recordingTerminal());
+    const request = { client: 'cursor', remove: false, yes: true, flags, container: false, image: null };
+    const dependencies = { self, ask: async () => null, version: '1.2.3' };
+    await setupClients(request, config, dependencies, recordingTerminal(), 'linux');
     expect(entryIn('cursor', readFileSync(join(home, '.cursor/mcp.json'), 'utf8'))).toEqual({
       command: 'node',
       args: ['main.js', '--allow-dir', process.cwd(), '--read-only', '--toolsets', 'core'],

@@ -48,7 +48,7 @@ describe('loadConfig', () => {
         ...{ tokens: [], oauth: null, metricsDigest: null, previewHost: 'localhost', previewAccess: 'link' },
         ...{ maxSessions: 1_000, maxPrincipalSessions: 250, sessionIdleMs: 1_800_000, rateLimit: 6_000 },
       },
-      egressAllow: [],
+      ...{ egressAllow: [], searchPath: [] },
       vercel: {
         apiUrl: null,
         environment: {

@@ -29,7 +29,14 @@ export function cgroupFindings(facts: HostFacts): Finding[] {
   ];
 }
 
-function userFinding({ cgroups }: HostFacts): Finding {
+function userFinding({ cgroups, inContainer }: HostFacts): Finding {
+  if (inContainer && cgroups.delegated === null) {
+    return advise(
+      'warning',
+      `The container's cgroups belong to another user: ${UNBOUNDED} each`,
+      'Limit all of them together: --memory, --cpus and --pids-limit of docker run or podman run.',
+    );
+  }
   if (cgroups.layout !== 'v2') {
     return advise(
       'warning',

@@ -21,8 +21,9 @@ function containerFindings(facts: HostFacts): Finding[] {
       facts.rootIsLimited
         ? 'This is root of an unprivileged container: it cannot mount or create namespaces'
         : 'The server runs inside a container, whose seccomp profile may forbid namespaces and mounts',
-      'Run the server on the host, or allow its container to nest containers (Docker or Podman: ' +
-        '--privileged, and a volume for the state directory).',
+      'Run the server on the host, or run the container as an ordinary user with a volume for the state directory and ' +
+        '--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined ' +
+        '(docs/container.md).',
     ),
   ];
 }

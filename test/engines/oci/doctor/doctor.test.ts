@@ -141,8 +141,9 @@ describe('restrictions on creating namespaces', () => {
       { ...ROOT, inContainer: true, rootIsLimited: true },
       [
         'error: This is root of an unprivileged container: it cannot mount or create namespaces',
-        'Run the server on the host, or allow its container to nest containers (Docker or Podman: ' +
-          '--privileged, and a volume for the state directory).',
+        'Run the server on the host, or run the container as an ordinary user with a volume for the state directory and ' +
+          '--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined ' +
+          '(docs/container.md).',
       ],
     ],
   ])('are reported: %s', (_, facts, lines) => {
@@ -206,6 +207,11 @@ describe('cgroups', () => {
       'not available to users',
       cgroups(ALICE, { layout: 'hybrid' }),
       'Ordinary users cannot use hybrid cgroups',
+    ],
+    [
+      'of a container',
+      { ...cgroups(ALICE, { delegated: null }), inContainer: true },
+      "The container's cgroups belong to another user",
     ],
     ['of nobody', cgroups(ALICE, { delegated: null }), 'no systemd user manager'],
     [
