@@ -28,7 +28,7 @@ import { authenticationFiles, type GeneratedFile } from './authentication.ts';
 import { CA_LINKS, linkCaBundle } from './ca/ca-trust-links.ts';
 import { chownTree, copyEntry } from './copy-settings.ts';
 import { pristineConfigFiles } from './package-config.ts';
-import { writePackageState } from './package-database.ts';
+import { withoutServerData, writePackageState } from './package-database.ts';
 import { copyPackageDirectories } from './package-directories.ts';
 import { DPKG_DATABASE } from './system-directories.ts';
 
@@ -92,6 +92,9 @@ const GENERATED = {
   'host.conf': 'multi on\n',
 };
 
+/** A package whose configuration files were not copied gets them when it is reinstalled inside. */
+const DPKG_SETTINGS = { text: 'force-confmiss\n', mode: 0o644 };
+
 async function entriesToCopy(etc: string): Promise<string[]> {
   const names = await readdir(etc);
   return names.filter((name) => COPIED.includes(name) || COPIED_PATTERN.test(name)).sort();
@@ -105,7 +108,7 @@ async function templateName(
   database: string,
   uid: number,
 ): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([8, uid, generated, CA_LINKS]));
+  const hash = createHash('sha256').update(JSON.stringify([9, uid, generated, CA_LINKS]));
   const stamp = async (name: string) => {
     const info = await lstat(join(etc, name));
     hash.update(`${name}:${info.mtimeMs}:${info.size};`);
@@ -203,11 +206,16 @@ async function generatedFiles(etc: string): Promise<Record<string, GeneratedFile
     name,
     { text, mode: 0o644 },
   ]);
-  return { ...Object.fromEntries(readable), ...(await authenticationFiles(etc, accounts)) };
+  return {
+    ...Object.fromEntries(readable),
+    ...((await pathExists(join(etc, 'dpkg'))) && { 'dpkg/dpkg.cfg.d/sandbox-mcp': DPKG_SETTINGS }),
+    ...(await authenticationFiles(etc, accounts)),
+  };
 }
 
 async function copyPackageConfig(etc: string, database: string, building: string): Promise<void> {
-  const status = await readFile(join(database, 'status'), 'utf8');
+  // Those of packages that count as not installed come with the package: dpkg asks about files in its way.
+  const status = withoutServerData(await readFile(join(database, 'status'), 'utf8'));
   for (const file of await pristineConfigFiles(etc, status)) {
     const [source, target] = [join(etc, file), join(building, file)];
     const info = statSync(source);

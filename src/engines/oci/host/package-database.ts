@@ -68,16 +68,17 @@ export function atRest(status: string): string {
 }
 
 /**
- * Packages that create the data of their server when they are installed for the first time, and never again:
- * a cluster of PostgreSQL. The host's data is not in a sandbox, so there they count as not installed, and
- * `apt-get install` creates new data. Their programs are in `/usr` all the same.
+ * Servers that need what only their installation creates, and what a sandbox does not see of the host: a
+ * cluster of PostgreSQL, databases, host keys of sshd, or a configuration that not everybody may read. They
+ * count as not installed, so `apt-get install` creates all of it. Their programs are in `/usr` all the same.
  */
-const CREATES_DATA_ONCE = /^postgresql-\d+(\.\d+)?$/;
+const CREATES_DATA =
+  /^(postgresql-\d+(\.\d+)?|mariadb-server(-\d+\.\d+)?|mysql-server-\d+\.\d+|openssh-server|redis-server|slapd)$/;
 
 /** dpkg's `status` without these packages, and without those that depend on them. */
 export function withoutServerData(status: string): string {
   const packages = status.split('\n\n').map(parseStanza);
-  let kept = packages.filter(({ name }) => !CREATES_DATA_ONCE.test(name));
+  let kept = packages.filter(({ name }) => !CREATES_DATA.test(name));
   const provided = new Set(packages.flatMap(({ provides }) => provides));
   for (let before = packages.length; kept.length < before; ) {
     before = kept.length;

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import {
   chmod,
   mkdir,
@@ -80,8 +81,15 @@ describe('the configuration of packages', () => {
       ` /etc/server/missing.conf ${md5('x')}`,
       ` /etc/../var/secret ${md5('y')}`,
     ];
-    await put('var/lib/dpkg/status', stanza('server', 'installed', 'Conffiles:', ...conffiles));
+    await put('etc/ssh/moduli', 'x');
+    const sshd = stanza('openssh-server', 'installed', 'Conffiles:', ` /etc/ssh/moduli ${md5('x')}`);
+    const packages = [stanza('server', 'installed', 'Conffiles:', ...conffiles), sshd];
+    await put('var/lib/dpkg/status', packages.join('\n'));
+    await put('etc/dpkg/dpkg.cfg', '');
     const made = await template();
+    // Reinstalling a package inside restores what is missing.
+    expect(await readFile(join(made, 'dpkg/dpkg.cfg.d/sandbox-mcp'), 'utf8')).toBe('force-confmiss\n');
+    expect(existsSync(join(made, 'ssh'))).toBe(false);
     expect((await readdir(join(made, 'server'))).sort()).toEqual(['auth.conf']);
     expect(await readFile(join(made, 'server/auth.conf'), 'utf8')).toBe('password example\n');
     expect((await stat(join(made, 'init.d/server'))).mode & 0o777).toBe(0o755);
@@ -201,7 +209,7 @@ describe('the package database', () => {
       expect(atRest(stanza('a', state, 'Config-Version: 0'))).toBe(stanza('a', 'installed'));
   });
 
-  it('has no server whose data only its first installation creates, and nothing that depends on it', () => {
+  it('has no server that needs what only its installation creates, and nothing that depends on it', () => {
     const postgres = stanza('postgresql-15', 'installed', 'Provides: postgresql-contrib-15 (= 1), db');
     const dependents = [
       stanza('postgresql', 'installed', 'Depends: libc6 (>= 2), postgresql-15 (>= 1)'),
@@ -217,5 +225,7 @@ describe('the package database', () => {
     const status = [dependents[2], others[0], postgres, ...dependents.slice(0, 2), ...others.slice(1)];
     expect(withoutServerData(status.join('\n'))).toBe(others.join('\n'));
     expect(withoutServerData(others.join('\n'))).toBe(others.join('\n'));
+    for (const server of ['openssh-server', 'mariadb-server', 'mysql-server-8.0', 'redis-server', 'slapd'])
+      expect(withoutServerData([stanza(server, 'installed'), ...others].join('\n'))).toBe(others.join('\n'));
   });
 });
