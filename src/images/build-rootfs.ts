@@ -1,12 +1,12 @@
 /** Unpacks an image's root file system and describes it for the record. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { lstat, readdir, readlink } from 'node:fs/promises';
+import { lstat, readdir, readlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SandboxError } from '../shared/errors.ts';
 import { ByteLimit } from './byte-limit.ts';
 import { decompressed } from './decompress.ts';
-import { linkCaStores, shellOf, writeEtc } from './etc-files.ts';
+import { caCertificates, linkCaStores, shellOf, writeEtc } from './etc-files.ts';
 import type { StoredImage } from './image-archive.ts';
 import { wrongArchitecture } from './image-manifest.ts';
 import type { MadeImage } from './image-record.ts';
@@ -58,7 +58,11 @@ export async function buildRootfs(
   const { arch } = store.host;
   const unpacker = await store.host.startUnpacker(staging.tree, signal);
   try {
-    const tree = new RootTree(unpacker);
+    const { caLinks } = store.host;
+    const tree = new RootTree(
+      unpacker,
+      caLinks.bundlePaths.map((name) => `etc/${name}`),
+    );
     const unpacked = new ByteLimit(maxBytes);
     if ('archive' in source) {
       await tree.add(openArchive(source.archive, unpacked, signal));
@@ -71,7 +75,9 @@ export async function buildRootfs(
       throw wrongArchitecture(`linux/${[...tree.machines].join(', linux/')}`, arch);
     }
     await writeEtc(unpacker, tree, store.host.hasIds);
-    await linkCaStores(unpacker, tree, store.host.caLinks);
+    await linkCaStores(unpacker, tree, caLinks);
+    const certificates = caCertificates(tree, caLinks);
+    if (certificates !== '') await writeFile(staging.caCertificates, certificates, { mode: 0o600 });
     await tree.finish();
     const flattenedOwners = await unpacker.finish();
     return {

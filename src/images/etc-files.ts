@@ -1,5 +1,4 @@
 /** Writes the files of an image that every sandbox needs: accounts, name resolution, and links to its CA. */
-import type { CaLinks } from './image-store.ts';
 import type { RootTree } from './root-tree.ts';
 import type { Unpacker } from './unpacker.ts';
 
@@ -54,12 +53,40 @@ export async function writeEtc(unpacker: Unpacker, tree: RootTree, hasIds: boole
   for (const [name, text] of Object.entries(files)) await unpacker.file(`etc/${name}`, text);
 }
 
-/** Links the CA stores of programs that do not use the system's to those of the sandbox. */
+/** Links by which programs that have a CA store of their own find the CA of their sandbox. */
+export interface CaLinks {
+  /** Target of the link in place of every Java keystore. */
+  readonly javaKeystore: string;
+  /** Target of the link in place of every CA bundle, and where distributions keep bundles, below `/etc`. */
+  readonly bundle: string;
+  readonly bundlePaths: readonly string[];
+  /** A program that keeps the CA in a bundle that is written again; `path` is below `/etc`. */
+  readonly hook: { readonly path: string; readonly text: string };
+  /** Further links, created where the image has nothing: paths below `/etc`, and targets. */
+  readonly etc: readonly (readonly [path: string, target: string])[];
+}
+
+/** Links the CA stores of the image to those of the sandbox. */
 export async function linkCaStores(unpacker: Unpacker, tree: RootTree, links: CaLinks): Promise<void> {
   for (const path of tree.javaKeystores)
     await unpacker.step({ kind: 'symlink', path, link: links.javaKeystore });
+  for (const [path] of caBundles(tree, links))
+    await unpacker.step({ kind: 'symlink', path, link: links.bundle });
+  await unpacker.file(`etc/${links.hook.path}`, links.hook.text, 0o755);
   for (const [name, link] of links.etc) {
     const path = `etc/${name}`;
     if (!tree.etcFiles.has(path)) await unpacker.step({ kind: 'symlink', path, link });
   }
+}
+
+/** The CA certificates that the image brings, in PEM. */
+export function caCertificates(tree: RootTree, links: CaLinks): string {
+  return [...new Set(caBundles(tree, links).map(([, text]) => text))].join('\n');
+}
+
+function caBundles(tree: RootTree, links: CaLinks): [path: string, text: string][] {
+  return links.bundlePaths.flatMap((name) => {
+    const text = tree.text(`etc/${name}`);
+    return text === null ? [] : [[`etc/${name}`, text] satisfies [string, string]];
+  });
 }

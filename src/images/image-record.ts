@@ -1,11 +1,14 @@
 /** The on-disk record of an image. */
+import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
-import { SandboxError } from '../shared/errors.ts';
+import { SandboxError, systemErrorCode } from '../shared/errors.ts';
 import { writeFileAtomic } from '../shared/fs/atomic-file.ts';
 import { readRecordFile } from '../shared/fs/record-file.ts';
 import { isImageName } from './image-name.ts';
 
 const FORMAT = 1;
+/** How images are linked to the CA of their sandbox; raised whenever more programs find it. */
+export const CA_LINKS_VERSION = 1;
 
 const recordSchema = z.strictObject({
   format: z.literal(FORMAT),
@@ -22,6 +25,8 @@ const recordSchema = z.strictObject({
   createdAt: z.number(),
   /** The id mapping that its files were written with. */
   ids: z.string(),
+  /** `CA_LINKS_VERSION` when it was made; 0 for images of earlier versions. */
+  caLinks: z.number().int().default(0),
   sizeBytes: z.number(),
   /** Of the registry's manifest; null for an image that was not pulled. */
   digest: z.string().nullable().default(null),
@@ -48,7 +53,7 @@ const recordSchema = z.strictObject({
 export type ImageRecord = z.output<typeof recordSchema>;
 
 /** The part of the record that the importer supplies; the store adds the rest. */
-export type MadeImage = Omit<ImageRecord, 'format' | 'name' | 'arch' | 'createdAt' | 'ids'>;
+export type MadeImage = Omit<ImageRecord, 'format' | 'name' | 'arch' | 'createdAt' | 'ids' | 'caLinks'>;
 
 /** Writes the record; it is flushed to disk when this resolves. */
 export async function writeImageRecord(path: string, record: Omit<ImageRecord, 'format'>): Promise<void> {
@@ -66,4 +71,14 @@ export async function readImageRecord(path: string, name: string): Promise<Image
       cause,
     });
   return readRecordFile(path, recordSchema, damaged);
+}
+
+/** The file of an image's CA certificates; empty if the image has none. */
+export async function readCaCertificates(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return '';
+    throw error;
+  }
 }

@@ -8,18 +8,18 @@ import { join } from 'node:path';
 import { SandboxError, systemErrorCode } from '../shared/errors.ts';
 import { type LockOptions, withFileLock } from '../shared/fs/file-lock.ts';
 import { currentProcess, identify } from '../shared/process-identity.ts';
+import type { CaLinks } from './etc-files.ts';
 import { isImageName, requireImageName } from './image-name.ts';
-import { type ImageRecord, type MadeImage, readImageRecord, writeImageRecord } from './image-record.ts';
+import {
+  CA_LINKS_VERSION,
+  type ImageRecord,
+  type MadeImage,
+  readCaCertificates,
+  readImageRecord,
+  writeImageRecord,
+} from './image-record.ts';
 import { shortReference } from './registry/reference.ts';
 import type { Unpacker } from './unpacker.ts';
-
-/** Links by which programs that have a CA store of their own find the CA of their sandbox. */
-export interface CaLinks {
-  /** Target of the link in place of every Java keystore. */
-  readonly javaKeystore: string;
-  /** Further links, created where the image has nothing: paths below `/etc`, and targets. */
-  readonly etc: readonly (readonly [path: string, target: string])[];
-}
 
 /** What the store needs from the engine. */
 export interface ImageStoreHost {
@@ -47,10 +47,13 @@ export interface Staging {
   readonly tree: string;
   /** For temporary files. */
   readonly scratch: string;
+  /** A file for the CA certificates of the image, in PEM; absent if it has none. */
+  readonly caCertificates: string;
 }
 
 const TREE = 'tree';
 const RECORD = 'record.json';
+const CA_CERTIFICATES = 'ca-certificates.pem';
 /** `.new.<name>.<pid>.<start time>.<random>`: the name identifies the process that builds it. */
 const PENDING_PREFIX = /^\.new\..+\.(\d+)\.(\d*)\.[0-9a-f]{12}$/;
 const REMOVED_PREFIX = '.gone.';
@@ -75,6 +78,11 @@ export class ImageStore {
   /** The image's files. */
   treeOf(name: string): string {
     return join(this.#place(name), TREE);
+  }
+
+  /** The CA certificates that the image brings, in PEM; empty if it has none. */
+  caCertificates(name: string): Promise<string> {
+    return readCaCertificates(join(this.#place(name), CA_CERTIFICATES));
   }
 
   /** Null if there is none. @throws `server` for a damaged record */
@@ -182,7 +190,11 @@ export class ImageStore {
       await mkdir(pending, { mode: 0o700 });
       // mkdir applies the umask, but the sandbox's root must be able to traverse this directory.
       await chmod(pending, this.host.mode);
-      const staging = { tree: join(pending, TREE), scratch: join(pending, 'scratch') };
+      const staging = {
+        tree: join(pending, TREE),
+        scratch: join(pending, 'scratch'),
+        caCertificates: join(pending, CA_CERTIFICATES),
+      };
       await mkdir(staging.scratch, { mode: 0o700 });
       await this.host.makeTree(staging.tree);
       const made = await build(staging);
@@ -193,6 +205,7 @@ export class ImageStore {
         name,
         arch: this.host.arch,
         ids: this.host.ids,
+        caLinks: CA_LINKS_VERSION,
         createdAt: Date.now(),
       });
       await this.locked(async () => {

@@ -28,7 +28,8 @@ class LateWhiteoutError extends Error {}
 
 export class RootTree {
   readonly #unpacker: Unpacker;
-  /** Contents of the `NOTED` files. */
+  readonly #noted: ReadonlySet<string>;
+  /** Contents of the noted files. */
   readonly texts = new Map<string, string>();
   /** Architectures of the programs found. */
   readonly machines = new Set<string>();
@@ -44,8 +45,10 @@ export class RootTree {
   /** Times of the directories, set when the tree is complete. */
   readonly #directoryTimes = new Map<string, number>();
 
-  constructor(unpacker: Unpacker) {
+  /** @param noted further files whose text is collected */
+  constructor(unpacker: Unpacker, noted: readonly string[]) {
     this.#unpacker = unpacker;
+    this.#noted = new Set([...NOTED, ...noted]);
   }
 
   /** The content of a collected file, or null if there is none. */
@@ -158,15 +161,15 @@ export class RootTree {
 
   async *#noting({ path, size, content }: TarEntry): AsyncGenerator<Uint8Array> {
     const kept: Uint8Array[] = [];
+    const isNoted = this.#noted.has(path) && size <= MAX_NOTED_BYTES;
     let first = PROGRAM.test(path);
     for await (const chunk of content) {
       const machine = first ? machineOf(chunk) : null;
       if (machine !== null) this.machines.add(machine);
       first = false;
-      if (NOTED.includes(path) && size <= MAX_NOTED_BYTES) kept.push(chunk.slice());
+      if (isNoted) kept.push(chunk.slice());
       yield chunk;
     }
-    if (NOTED.includes(path) && size <= MAX_NOTED_BYTES)
-      this.texts.set(path, Buffer.concat(kept).toString('utf8'));
+    if (isNoted) this.texts.set(path, Buffer.concat(kept).toString('utf8'));
   }
 }

@@ -109,10 +109,10 @@ export class Unpacker {
   }
 
   /** Adds a small file, modified now. */
-  async file(path: string, text: string): Promise<void> {
+  async file(path: string, text: string, mode = 0o644): Promise<void> {
     const bytes = Buffer.from(text);
     const mtime = Math.floor(Date.now() / 1_000);
-    await this.step({ kind: 'file', path, mode: 0o644, mtime, size: bytes.length }, single(bytes));
+    await this.step({ kind: 'file', path, mode, mtime, size: bytes.length }, single(bytes));
   }
 
   /** Ends the tree. Returns how many entries could not be given their owner. */

@@ -6,13 +6,16 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { createAuthority } from '../../src/egress/tls/certificate-authority.ts';
+import { findSystemCaBundle } from '../../src/engines/oci/host/ca/ca-trust.ts';
 import { ByteLimit } from '../../src/images/byte-limit.ts';
 import { decompressed } from '../../src/images/decompress.ts';
 import { timeoutSignal } from '../conformance/support/requests.ts';
-import { directory, type Entry, hardlink, symlink, tarOf } from '../support/archives.ts';
+import { busyboxEntries, directory, type Entry, hardlink, symlink, tarOf } from '../support/archives.ts';
 import { type ImagePlace, openImagePlace } from './support/image-place.ts';
 
 const isRoot = process.getuid?.() === 0;
+const PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 const ROOT: Entry[] = [directory('etc'), directory('usr'), { path: 'usr/file', content: 'content' }];
 
 describe('an archive of a root file system', () => {
@@ -56,12 +59,17 @@ describe('an archive of a root file system', () => {
     expect((await lstat(inTree())).mode & 0o777).toBe(0o700);
   });
 
-  it('makes its Java and browsers trust the CA of the sandbox, and keeps its own policies', async () => {
+  it('makes its programs, Java and browsers trust the CA of the sandbox, and keeps its own CAs and policies', async (context) => {
     const java = 'usr/lib/jvm/java/lib/security/cacerts';
     const own = 'etc/firefox/policies/policies.json';
+    const bundle = 'etc/ssl/certs/ca-certificates.crt';
+    const [ofImage, ofHost] = await Promise.all([createAuthority(), findSystemCaBundle()]);
+    const busybox = busyboxEntries() ?? context.skip('busybox-static is missing; `npm test` installs it');
     await place.import(
       tarOf([
         ...ROOT,
+        ...busybox,
+        { path: bundle, content: ofHost.bundle + ofImage.certificate },
         { path: java, content: 'its own' },
         symlink('opt/java/lib/security/cacerts', `/${java}`),
         { path: own, content: '{}' },
@@ -73,6 +81,11 @@ describe('an archive of a root file system', () => {
       '/run/sandbox-mcp/chromium-policy.json',
     );
     expect(await readFile(inTree(own), 'utf8')).toBe('{}');
+    // In the bundle: the host's CAs, each once, then that of the image, then that of the sandbox.
+    const printed = await place.script('image', `cat /${bundle} /etc/ssl/certs/sandbox-mcp.pem`);
+    const cas = printed.match(PEM) ?? [];
+    expect(cas).toHaveLength((ofHost.bundle.match(PEM)?.length ?? 0) + 3);
+    expect(cas.slice(-3)).toEqual([ofImage.certificate.trim(), cas.at(-1), cas.at(-1)]);
   });
 
   it('never writes elsewhere, whatever its links name', async () => {

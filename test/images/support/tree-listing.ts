@@ -1,7 +1,7 @@
 /** Lists a tree entry by entry, so that two unpacked trees can be compared. */
 import { createHash } from 'node:crypto';
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
-import { POLICY_LINKS } from '../../../src/engines/oci/host/ca/browser-policies.ts';
+import { BUNDLE_HOOK, BUNDLE_PATHS, ETC_LINKS } from '../../../src/engines/oci/host/ca/ca-trust-links.ts';
 
 /** Root's id on the host, which the listing subtracts: `0` for a tree with its real owners. */
 export async function listTree(root: string, baseId: number): Promise<string[]> {
@@ -42,7 +42,7 @@ const sha = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex').
 const WRITTEN = new Set(
   [
     ...['passwd', 'group', 'hostname', 'hosts', 'resolv.conf', 'nsswitch.conf'],
-    ...POLICY_LINKS.map(([path]) => path),
+    ...[...ETC_LINKS.map(([path]) => path), ...BUNDLE_PATHS, BUNDLE_HOOK.path],
   ].flatMap((path) => {
     const parts = ['etc', ...path.split('/')];
     return parts.map((_, index) => parts.slice(0, index + 1).join('/'));

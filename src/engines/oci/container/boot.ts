@@ -119,9 +119,10 @@ export async function boot(
   folder: HostDirectory | null = null,
 ): Promise<Booted> {
   const base = await findBase(host, request);
+  const ofImage = request.image === null ? '' : await host.images.caCertificates(request.image);
   await Promise.all([
     makeSandboxDirectories(paths, host.idMap, base, request.baseLayers.owners),
-    writeCaTrust(paths, request.sandboxId, host.caBundle),
+    writeCaTrust(paths, request.sandboxId, host.caBundle, ofImage),
   ]);
   const tops = topDirectories(base, request.baseLayers);
   await prepareBundle(host, paths, tops, request.baseLayers);

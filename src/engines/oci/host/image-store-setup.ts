@@ -3,8 +3,8 @@ import { chmod, chown, mkdir } from 'node:fs/promises';
 import { ImageStore } from '../../../images/image-store.ts';
 import { Unpacker } from '../../../images/unpacker.ts';
 import type { StateLayout } from '../state/state-layout.ts';
-import { POLICY_LINKS } from './ca/browser-policies.ts';
 import { CA_DIR, CA_FILES } from './ca/ca-locations.ts';
+import { BUNDLE_HOOK, BUNDLE_PATHS, ETC_LINKS } from './ca/ca-trust-links.ts';
 import { type IdMap, idsOf } from './id-map.ts';
 import { removeTrees } from './remove-tree.ts';
 import { startInUserns } from './userns-program.ts';
@@ -17,7 +17,13 @@ export function openImageStore(layout: StateLayout, agent: string, idMap: IdMap,
     arch,
     ids: idsOf(idMap),
     hasIds: idMap.kind !== 'single',
-    caLinks: { javaKeystore: `${CA_DIR}/${CA_FILES.java}`, etc: POLICY_LINKS },
+    caLinks: {
+      javaKeystore: `${CA_DIR}/${CA_FILES.java}`,
+      bundle: `${CA_DIR}/${CA_FILES.bundle}`,
+      bundlePaths: BUNDLE_PATHS,
+      hook: BUNDLE_HOOK,
+      etc: ETC_LINKS,
+    },
     async makeTree(path) {
       await mkdir(path, { mode: 0o700 });
       await chmod(path, 0o700);

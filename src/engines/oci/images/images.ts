@@ -1,5 +1,5 @@
 /** Images of this engine: import, users of an image, and removal of unused ones. */
-import type { ImageRecord } from '../../../images/image-record.ts';
+import { CA_LINKS_VERSION, type ImageRecord } from '../../../images/image-record.ts';
 import {
   canonicalReference,
   isExplicitReference,
@@ -36,6 +36,11 @@ async function usersOfImages(host: Host): Promise<Map<string, string[]>> {
 function notesOf(image: ImageRecord): string[] {
   const { flattenedOwners, skipped, skippedCount } = image;
   const notes: string[] = [];
+  if (image.kind === 'rootfs' && image.caLinks < CA_LINKS_VERSION) {
+    notes.push(
+      'Made by an earlier version: some of its programs do not trust the CA of its sandboxes. Remove it, then import or pull it again.',
+    );
+  }
   if (flattenedOwners > 0) {
     notes.push(
       `${flattenedOwners} entries belong to root instead of their owner, whose id this user cannot map; package managers may fail.`,

@@ -34,6 +34,20 @@ const HOOK = `#!/bin/sh
   cat ${CA_DIR}/${CA_FILES.authority} >> /etc/ssl/certs/ca-certificates.crt
 `;
 
+/** For images: where CA bundles are below `/etc`, */
+export const BUNDLE_PATHS: readonly string[] = Object.entries(REPLACED)
+  .filter(([, target]) => target === CA_FILES.bundle)
+  .map(([path]) => path);
+/** links to create below `/etc` where there is nothing, */
+export const ETC_LINKS: readonly (readonly [path: string, target: string])[] = [
+  ...POLICY_LINKS,
+  ...[`${AUTHORITY_HASH}.0`, PEM_NAME].map(
+    (name) => [`${HASHED}/${name}`, `${CA_DIR}/${CA_FILES.authority}`] as const,
+  ),
+];
+/** and the hook of `update-ca-certificates`. */
+export const BUNDLE_HOOK = { path: `${HOOKS}/sandbox-mcp`, text: HOOK };
+
 /** Part of a template's name, so that another way of linking gives another template. */
 export const CA_LINKS: unknown = [REPLACED, HASHED, PEM_NAME, HOOK, CA_DIR, AUTHORITY_HASH, POLICY_LINKS];
 

@@ -64,17 +64,26 @@ export async function findSystemCaBundle(
   return { bundle: '', path: null, java: javaEntries('', 'host'), authorities };
 }
 
-/** Creates a sandbox's CA and the files through which programs find it. The key stays outside the sandbox. */
+/**
+ * Creates a sandbox's CA and the files through which programs find it. The key stays outside the sandbox.
+ * @param ofImage CA certificates that the sandbox's image brings, in PEM
+ */
 export async function writeCaTrust(
   paths: SandboxPaths,
   sandboxId: string,
   system: SystemCaBundle,
+  ofImage = '',
 ): Promise<void> {
   const authority = await system.authorities.take();
   await makeDirectory(paths.caTrust, 0o755);
   const { certificate } = authority;
-  const bundle = `${system.bundle}\n# The gateway of ${sandboxId}\n${certificate}`;
-  const java = javaKeystore([system.java, javaEntries(certificate, 'sandbox-mcp')]);
+  const others = certificatesNotIn(system.bundle, ofImage);
+  const bundle = `${system.bundle}\n${others}# The gateway of ${sandboxId}\n${certificate}`;
+  const java = javaKeystore([
+    system.java,
+    javaEntries(others, 'image'),
+    javaEntries(certificate, 'sandbox-mcp'),
+  ]);
   const put = async (name: string, content: string | Buffer) => {
     await writeFile(join(paths.caTrust, name), content, { flag: 'wx' });
     await chmod(join(paths.caTrust, name), 0o644);
@@ -87,6 +96,17 @@ export async function writeCaTrust(
     put(CA_FILES.chromium, chromiumPolicy(certificate)),
     put(CA_FILES.firefox, FIREFOX_POLICY),
   ]);
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----/g;
+
+/** The certificates of `added` that `bundle` does not have; both in PEM. */
+function certificatesNotIn(bundle: string, added: string): string {
+  if (added === '') return '';
+  const content = (pem: string): string => pem.replace(/\s/g, '');
+  const known = new Set((bundle.match(CERTIFICATE) ?? []).map(content));
+  const others = (added.match(CERTIFICATE) ?? []).filter((pem) => !known.has(content(pem)));
+  return others.map((pem) => `${pem}\n`).join('');
 }
 
 const storedSchema = z.strictObject({ certificate: z.string(), key: z.string() });
