@@ -84,7 +84,7 @@ function ask(url: string, body: string | Buffer, headers: Record<string, string>
 }
 
 describe('git fetch from a sandbox', () => {
-  it('works over HTTP for who knows the URL, with every version of the protocol', async () => {
+  it('works over HTTP for anyone who knows the URL, with every version of the protocol', async () => {
     const { inside, host } = await twoRepositories();
     const { server, url } = await start(repositoriesAt(inside));
     expect(url).toMatch(new RegExp(`^${server.url}/git/[0-9a-f]{32}$`));
@@ -92,6 +92,8 @@ describe('git fetch from a sandbox', () => {
       await git(host, '-c', `protocol.version=${version}`, 'fetch', '-q', url, `+work:v${version}`);
       expect(await git(host, 'log', '--format=%s', `v${version}`)).toBe('from the sandbox\n');
     }
+    await git(inside, 'branch', 'główna');
+    await git(host, 'fetch', '-q', url, 'główna');
     await writeFile(join(inside, 'more'), 'x');
     await git(inside, 'add', '-A');
     await git(inside, 'commit', '-qm', 'second');

@@ -47,10 +47,10 @@ describe('git fetch on the host', () => {
   it('gets those of a new repository below the working directory, until the sandbox ends', async () => {
     const made = await server.call('sandbox_create');
     await bash(
-      `${AS_SOMEBODY} git init -q -b main sub/new && cd sub/new && git commit -q --allow-empty -m new`,
+      `${AS_SOMEBODY} git init -q -b główna sub/new && cd sub/new && git commit -q --allow-empty -m new`,
     );
     const url = await gitUrl('sandbox_get');
-    await git(project, 'fetch', '-q', `${url}/sub/new`, 'main:new');
+    await git(project, 'fetch', '-q', `${url}/sub/new`, 'główna:new');
     expect(await git(project, 'log', '--format=%s', 'new')).toBe('new\n');
     await expect(git(project, 'fetch', url, 'main')).rejects.toThrow(
       'no git repository at "/vercel/sandbox"',

@@ -5,7 +5,7 @@ import type { Refusal } from '../reply.ts';
 import { NO_REPOSITORY } from './git-requests.ts';
 
 export interface GitAccess {
-  /** Only the owner of the sandbox may fetch, with a token; else everybody who knows the URL. */
+  /** Only the owner of the sandbox may fetch, with a token; else anyone who knows the URL. */
   ownerOnly: boolean;
   authenticate: Authenticate;
   checkScopes: (caller: Caller) => Refusal | null;
@@ -26,7 +26,7 @@ export function gitAdmission({ ownerOnly, authenticate, checkScopes }: GitAccess
   };
 }
 
-/** Git sends what its user types, or its credential helper knows: the token is the password. */
+/** Git sends what its user types or its credential helper stores: the token is the password. */
 function asBearer(authorization: string | undefined): string | undefined {
   if (authorization?.slice(0, BASIC.length).toLowerCase() !== BASIC) return authorization;
   const [, token = ''] = Buffer.from(authorization.slice(BASIC.length), 'base64').toString().split(':');

@@ -12,7 +12,7 @@ const RULES = { loopback: true, names: ['localhost'], origins: [] };
 
 /**
  * Listens on the loopback of this machine, for a server on stdio. Returns the URL of a sandbox's repositories:
- * who knows one may fetch. Does not keep the process alive.
+ * anyone who knows it may fetch. Does not keep the process alive.
  */
 export async function listenForGit(
   registry: Pick<Registry, 'uploadPack'>,

@@ -2,6 +2,7 @@
  * Git's smart HTTP protocol, for fetching alone (gitprotocol-http(5)). Git runs in the sandbox; here its bytes
  * are passed on, and bounded.
  */
+import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -152,8 +153,8 @@ async function readRequest(
   try {
     const limit = { maxOutputLength: MAX_REQUEST_BYTES };
     const bytes = encoding === 'gzip' ? await promisify(gunzip)(body.bytes, limit) : body.bytes;
-    // A fetch is text.
-    if (!bytes.includes(0)) return { text: bytes.toString('latin1') };
+    // A fetch is text, with the names of branches in UTF-8.
+    if (!bytes.includes(0) && isUtf8(bytes)) return { text: bytes.toString() };
   } catch (error) {
     if (systemErrorCode(error) === 'ERR_BUFFER_TOO_LARGE')
       return { refused: { status: 413, message: `The request exceeds ${MAX_REQUEST_BYTES} bytes.` } };

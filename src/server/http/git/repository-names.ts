@@ -4,7 +4,7 @@ import type { SandboxOwner } from '../../../registry/types.ts';
 /** Names of sandboxes in URLs; further ones replace the oldest. */
 const MAX_NAMES = 10_000;
 
-/** Random names under which the repositories of sandboxes are served: who knows one may fetch. */
+/** Random names under which the repositories of sandboxes are served. Anyone who knows one may fetch. */
 export class RepositoryNames {
   readonly #byName = new Map<string, SandboxOwner>();
   readonly #names = new Map<string, string>();
