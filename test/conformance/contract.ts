@@ -16,6 +16,7 @@ import { shellCases } from './cases/shells.ts';
 import { snapshotCases } from './cases/snapshots.ts';
 import { sourceCases } from './cases/sources.ts';
 import { workspaceCases } from './cases/workspaces.ts';
+import { extentOf } from './sample.ts';
 import { createRequest, timeoutSignal } from './support/requests.ts';
 import type { EngineUnderTest, Extent, Subject } from './support/subject.ts';
 
@@ -23,8 +24,9 @@ import type { EngineUnderTest, Extent, Subject } from './support/subject.ts';
 export function describeEngineContract(
   name: string,
   open: () => Promise<EngineUnderTest>,
-  extent: Extent = 'whole',
+  requested: Extent = 'whole',
 ): void {
+  const extent = extentOf(requested);
   describe(`engine contract: ${name}`, () => {
     let opened: EngineUnderTest | null = null;
     let subject: Subject | null = null;
@@ -57,21 +59,20 @@ export function describeEngineContract(
       if (subject === null) throw new Error('the engine under test did not open');
       return subject;
     };
-    lifecycleCases(get);
-    commandCases(get);
-    environmentCases(get);
-    fileCases(get);
-    exploreCases(get);
-    workspaceCases(get);
-    portCases(get);
-    shellCases(get);
+    lifecycleCases(get, extent);
+    commandCases(get, extent);
+    environmentCases(get, extent);
+    fileCases(get, extent);
+    exploreCases(get, extent);
+    workspaceCases(get, extent);
+    portCases(get, extent);
+    shellCases(get, extent);
     snapshotCases(get, extent);
-    imageCases(get);
+    imageCases(get, extent);
     sourceCases(get, extent);
-    networkCases(get);
+    networkCases(get, extent);
     limitCases(get, extent);
-    if (extent === 'sample') return;
-    outputCases(get);
-    interactiveCases(get);
+    outputCases(get, extent);
+    interactiveCases(get, extent);
   });
 }

@@ -1,15 +1,16 @@
-import { describe, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import { newCommandId } from '../../../src/shared/ids.ts';
+import { describeCases } from '../support/contract-cases.ts';
 import { timeoutSignal } from '../support/requests.ts';
 import { outputOf, run, start, untilOutput } from '../support/run.ts';
-import type { Subject } from '../support/subject.ts';
+import type { Extent, Subject } from '../support/subject.ts';
 
 /** A process tree whose grandchild has left its process group, session and parent. */
 const ESCAPED_TREE = 'setsid sh -c "(sleep 300 & echo $! ) &"; echo ready; sleep 300';
 
 /** Run, look up, wait, kill. */
-export function commandCases(get: () => Subject): void {
-  describe('commands', () => {
+export function commandCases(get: () => Subject, extent: Extent): void {
+  describeCases('commands', extent, (it) => {
     it('reports exit code, streams and duration', async () => {
       const command = await run(get(), 'sh', ['-c', 'echo out; echo err >&2; exit 3']);
       expect(command).toMatchObject({ status: 'finished', exitCode: 3, signal: null, endedBy: 'exit' });

@@ -1,14 +1,15 @@
-import { describe, expect, it } from 'vitest';
+import { expect } from 'vitest';
+import { describeCases } from '../support/contract-cases.ts';
 import { timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
-import type { Subject } from '../support/subject.ts';
+import type { Extent, Subject } from '../support/subject.ts';
 
 const OWN_PATH = '/opt/own tools/bin:/usr/local/bin:/usr/bin:/bin';
 const DEFAULTS = 'echo $LANG $PYTHONUNBUFFERED $PIP_BREAK_SYSTEM_PACKAGES';
 
 /** The initial environment of programs. */
-export function environmentCases(get: () => Subject): void {
-  describe('environment', () => {
+export function environmentCases(get: () => Subject, extent: Extent): void {
+  describeCases('environment', extent, (it) => {
     it.for([
       ['bash', '-c'],
       ['bash', '-lc'],

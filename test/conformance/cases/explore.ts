@@ -1,8 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import type { FileExplorer, ScanRecord } from '../../../src/engines/engine.ts';
+import { describeCases } from '../support/contract-cases.ts';
 import { timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
-import type { Subject } from '../support/subject.ts';
+import type { Extent, Subject } from '../support/subject.ts';
 
 const MAKE = `rm -rf explored && mkdir -p explored/b/deep explored/shut && cd explored
 printf 'one\\ntwo needle\\nthree\\nNEEDLE four' > a.txt
@@ -19,8 +20,8 @@ printf 'name' > "$(printf 'b/\\377')"
 chmod 000 shut`;
 
 /** Listing directories and scanning files, which the tools for lists and searches build on. */
-export function exploreCases(get: () => Subject): void {
-  describe('exploring files', () => {
+export function exploreCases(get: () => Subject, extent: Extent): void {
+  describeCases('exploring files', extent, (it) => {
     const root = () => `${get().shared.cwd}/explored`;
 
     async function explored<Result>(work: (explorer: FileExplorer) => Promise<Result>): Promise<Result> {

@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import { describe, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import type { TreeEntry } from '../../../src/engines/engine.ts';
+import { describeCases } from '../support/contract-cases.ts';
 import { timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
-import type { Subject } from '../support/subject.ts';
+import type { Extent, Subject } from '../support/subject.ts';
 
 const ALL = { offset: 0, limit: 1_000_000 };
 
@@ -23,8 +24,8 @@ async function* stream(entries: TreeEntry[], failure?: Error): AsyncGenerator<Tr
 }
 
 /** mk_dir, stat, read, write, trees. */
-export function fileCases(get: () => Subject): void {
-  describe('files', () => {
+export function fileCases(get: () => Subject, extent: Extent): void {
+  describeCases('files', extent, (it) => {
     const read = async (path: string) => {
       const { engine, shared } = get();
       return (

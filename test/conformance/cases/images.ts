@@ -4,16 +4,17 @@ import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { describe, expect, it, type TestContext } from 'vitest';
+import { expect, type TestContext } from 'vitest';
 import type { Images, Sandbox } from '../../../src/engines/engine.ts';
 import { busyboxEntries, dockerArchive, tarOf } from '../../support/archives.ts';
 import { HOST_ADDRESS } from '../../support/source-server.ts';
+import { describeCases } from '../support/contract-cases.ts';
 import { createRequest, timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
-import type { Subject } from '../support/subject.ts';
+import type { Extent, Subject } from '../support/subject.ts';
 
 /** Import, use, list, remove. */
-export function imageCases(get: () => Subject): void {
+export function imageCases(get: () => Subject, extent: Extent): void {
   function imagesOf(context: TestContext): Images {
     const { engine } = get();
     return engine.images ?? context.skip(`engine ${engine.name} has no images`);
@@ -44,7 +45,7 @@ export function imageCases(get: () => Subject): void {
     return done.stdout.trim();
   }
 
-  describe('images', () => {
+  describeCases('images', extent, (it) => {
     it('are separate root file systems, which each sandbox changes only for itself', async (context) => {
       const images = await imported(context, 'tiny');
       const { create, engine } = get();

@@ -1,11 +1,12 @@
-import { describe, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import { PersonTerminal } from '../../support/person-terminal.ts';
+import { describeCases } from '../support/contract-cases.ts';
 import { timeoutSignal } from '../support/requests.ts';
-import type { Subject } from '../support/subject.ts';
+import type { Extent, Subject } from '../support/subject.ts';
 
 /** Terminals for people, if the engine supports them. */
-export function interactiveCases(get: () => Subject): void {
-  describe('interactive', () => {
+export function interactiveCases(get: () => Subject, extent: Extent): void {
+  describeCases('interactive', extent, (it) => {
     it('returns a port and a URL that opens one terminal', async (context) => {
       const { engine, create } = get();
       if (!engine.shells?.interactiveUrl) return context.skip('this engine has no terminals for people');

@@ -1,12 +1,13 @@
-import { describe, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import { newSandboxId } from '../../../src/shared/ids.ts';
+import { describeCases } from '../support/contract-cases.ts';
 import { createRequest, timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
-import type { Subject } from '../support/subject.ts';
+import type { Extent, Subject } from '../support/subject.ts';
 
 /** Create, look up, list, extend, stop, forget. */
-export function lifecycleCases(get: () => Subject): void {
-  describe('the life of a sandbox', () => {
+export function lifecycleCases(get: () => Subject, extent: Extent): void {
+  describeCases('the life of a sandbox', extent, (it) => {
     it('returns a running sandbox as requested', () => {
       const { shared, engine } = get();
       expect(shared).toMatchObject({

@@ -1,11 +1,12 @@
-import { describe, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import type { NetworkPolicy } from '../../../src/engines/engine.ts';
 import { BAD_POLICIES } from '../policies/bad-policies.ts';
 import { HEADER_CASES } from '../policies/header-cases.ts';
 import { POLICY_CASES } from '../policies/policy-cases.ts';
+import { describeCases } from '../support/contract-cases.ts';
 import { timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
-import type { Subject } from '../support/subject.ts';
+import type { Extent, Subject } from '../support/subject.ts';
 
 /** Connects to an address that no policy can allow, and prints the first line of the response. */
 const ASK = `const s = require('net').connect(80, '169.254.169.254', () => s.write('GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'));
@@ -27,8 +28,8 @@ function reported(policy: NetworkPolicy): unknown {
 }
 
 /** Network policies, if the engine can change them. */
-export function networkCases(get: () => Subject): void {
-  describe('network policies', () => {
+export function networkCases(get: () => Subject, extent: Extent): void {
+  describeCases('network policies', extent, (it) => {
     it('refuses addresses that no policy can allow, with a readable reason, and reports it', async (context) => {
       const { engine, other, create } = get();
       const { networkPolicies } = engine;

@@ -1,16 +1,17 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { expect } from 'vitest';
+import { describeCases } from '../support/contract-cases.ts';
 import { timeoutSignal } from '../support/requests.ts';
 import { outputOf, run, start } from '../support/run.ts';
-import type { Subject } from '../support/subject.ts';
+import type { Extent, Subject } from '../support/subject.ts';
 
 const MIB = 1_048_576;
 
 /** Captured output: offsets, pages, dropped bytes. */
-export function outputCases(get: () => Subject): void {
-  describe('output', () => {
+export function outputCases(get: () => Subject, extent: Extent): void {
+  describeCases('output', extent, (it) => {
     it('reads pages by offset that add up to the whole', async () => {
       const { engine } = get();
       const { commandId, stdoutBytes } = await run(get(), 'seq', ['1', '20000']);

@@ -1,11 +1,12 @@
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
 import { fetch } from 'undici';
-import { describe, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import { WebSocket } from 'ws';
+import { describeCases } from '../support/contract-cases.ts';
 import { timeoutSignal } from '../support/requests.ts';
 import { start, untilOutput } from '../support/run.ts';
-import type { Subject } from '../support/subject.ts';
+import type { Extent, Subject } from '../support/subject.ts';
 
 const HTTP_SERVER = `require('http').createServer((q, s) => s.end('hello ' + q.url)).listen(8080, () => console.log('up'))`;
 /** Answers the opening handshake of RFC 6455 and sends one text frame. */
@@ -22,8 +23,8 @@ const HALF_CLOSE_SERVER = `require('net').createServer({ allowHalfOpen: true }, 
 const NO_TCP = 'this engine exposes no ports, or to clients of HTTP alone';
 
 /** Exposed ports, if the engine supports them. */
-export function portCases(get: () => Subject): void {
-  describe('ports', () => {
+export function portCases(get: () => Subject, extent: Extent): void {
+  describeCases('ports', extent, (it) => {
     it('names the programs that are listening, exposed or not', async () => {
       const { engine, shared } = get();
       if (engine.ports === undefined) return;

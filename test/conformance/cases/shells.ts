@@ -1,8 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import type { OpenShell, Shell } from '../../../src/engines/engine.ts';
+import { describeCases } from '../support/contract-cases.ts';
 import { timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
-import type { Subject } from '../support/subject.ts';
+import type { Extent, Subject } from '../support/subject.ts';
 
 /** The output so far, and a way to wait for more. */
 class Reader {
@@ -34,8 +35,8 @@ class Reader {
 }
 
 /** Terminals, if the engine supports them. */
-export function shellCases(get: () => Subject): void {
-  describe('shells', () => {
+export function shellCases(get: () => Subject, extent: Extent): void {
+  describeCases('shells', extent, (it) => {
     const open = async (command: string[], more: Partial<OpenShell> = {}): Promise<Reader> => {
       const { engine, shared } = get();
       const { sandboxId } = shared;

@@ -1,6 +1,7 @@
-import { describe, expect, it, type TestContext } from 'vitest';
+import { expect, type TestContext } from 'vitest';
 import type { CreateSandbox, Sandbox, Snapshot, Snapshots } from '../../../src/engines/engine.ts';
 import { newSnapshotId } from '../../../src/shared/ids.ts';
+import { describeCases } from '../support/contract-cases.ts';
 import { createRequest, timeoutSignal } from '../support/requests.ts';
 import { run, start } from '../support/run.ts';
 import type { Extent, Subject } from '../support/subject.ts';
@@ -46,7 +47,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
     for (const { snapshotId } of taken) await snapshots.delete(snapshotId, timeoutSignal());
   }
 
-  describe('snapshots', () => {
+  describeCases('snapshots', extent, (it) => {
     it('can be copies of a sandbox that keeps running', async (context) => {
       const snapshots = snapshotsOf(context);
       const { engine, create } = get();
@@ -148,7 +149,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
     });
 
     const depth = extent === 'sample' ? 3 : 12;
-    it(`are layered ${depth} deep, including what was removed and recreated in between`, async (context) => {
+    it('are layered, including what was removed and recreated in between', async (context) => {
       const snapshots = snapshotsOf(context);
       const { create } = get();
       const top = depth - 1;

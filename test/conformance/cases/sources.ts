@@ -1,9 +1,10 @@
 import { spawnSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import type { CreateSandbox, NetworkPolicy, SandboxSource } from '../../../src/engines/engine.ts';
 import { HOST_ADDRESS, openSourceServer, type SourceServer } from '../../support/source-server.ts';
 import { tarOf, tgzOf } from '../../support/tarball.ts';
+import { describeCases } from '../support/contract-cases.ts';
 import { createRequest, timeoutSignal } from '../support/requests.ts';
 import { run, start } from '../support/run.ts';
 import type { Extent, Subject } from '../support/subject.ts';
@@ -22,13 +23,9 @@ function packed(program: string, bytes: Buffer): Buffer {
   return stdout;
 }
 
-function sampleOf<Case>(cases: readonly Case[], size: number, extent: Extent): readonly Case[] {
-  return extent === 'whole' ? cases : cases.slice(0, size);
-}
-
 /** Sources, if the engine can fetch them and this host has an address to serve them. */
 export function sourceCases(get: () => Subject, extent: Extent): void {
-  describe('sources', () => {
+  describeCases('sources', extent, (it) => {
     let server: SourceServer | null = null;
     let unable: string | null = null;
     /** Vercel's own service fetches sources: with its own messages, and without progress. */
@@ -95,21 +92,18 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       ['a commit', ([, second]) => ({ revision: second, depth: 1 }), 'two', '1 HEAD'],
       ['a commit by its first digits', ([, second]) => ({ revision: second?.slice(0, 8) }), 'two', '2 HEAD'],
     ];
-    it.for(sampleOf(revisions, 1, extent))(
-      'fetch a git repository: %s',
-      async ([, part, text, state], context) => {
-        const { url, commits } = serverFor(context);
-        const source = { type: 'git' as const, url: `${url}/repo.git`, ...part(commits) };
-        const { sandboxId, status, sourcePath } = await get().create({ source, networkPolicy: ALL });
-        expect(status).toBe('running');
-        const script =
-          'cat file.txt; echo $(git rev-list --count HEAD) $(git rev-parse --abbrev-ref HEAD); git status --short; ls -A ~';
-        const inRepository = { sandboxId, cwd: sourcePath };
-        expect((await run(get(), 'bash', ['-c', script], inRepository)).stdout).toBe(`${text}\n${state}\n`);
-        // The processes that fetched it are no longer listed.
-        expect(await get().engine.commands.list(sandboxId, timeoutSignal())).toHaveLength(1);
-      },
-    );
+    it.for(revisions)('fetch a git repository: %s', async ([, part, text, state], context) => {
+      const { url, commits } = serverFor(context);
+      const source = { type: 'git' as const, url: `${url}/repo.git`, ...part(commits) };
+      const { sandboxId, status, sourcePath } = await get().create({ source, networkPolicy: ALL });
+      expect(status).toBe('running');
+      const script =
+        'cat file.txt; echo $(git rev-list --count HEAD) $(git rev-parse --abbrev-ref HEAD); git status --short; ls -A ~';
+      const inRepository = { sandboxId, cwd: sourcePath };
+      expect((await run(get(), 'bash', ['-c', script], inRepository)).stdout).toBe(`${text}\n${state}\n`);
+      // The processes that fetched it are no longer listed.
+      expect(await get().engine.commands.list(sandboxId, timeoutSignal())).toHaveLength(1);
+    });
 
     it('report the progress of a fetch', async (context) => {
       const { url } = serverFor(context);
@@ -127,7 +121,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       ['xz', (tar) => packed('xz', tar)],
       ['zstd', (tar) => packed('zstd', tar)],
     ];
-    it.for(sampleOf(formats, 1, extent))(
+    it.for(formats)(
       'fetch a tarball, %s, and strip its single top-level folder',
       async ([name, pack], context) => {
         const { url, serve } = serverFor(context);

@@ -1,15 +1,16 @@
 import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import type { WorkspaceMode } from '../../../src/engines/engine.ts';
+import { describeCases } from '../support/contract-cases.ts';
 import { timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
-import type { Subject } from '../support/subject.ts';
+import type { Extent, Subject } from '../support/subject.ts';
 
 /** A folder of the host in a sandbox. */
-export function workspaceCases(get: () => Subject): void {
-  describe('workspaces', () => {
+export function workspaceCases(get: () => Subject, extent: Extent): void {
+  describeCases('workspaces', extent, (it) => {
     let folder: string;
 
     beforeAll(() => {

@@ -15,10 +15,7 @@ export interface Subject {
   create(request?: Partial<CreateSandbox>): Promise<Sandbox>;
 }
 
-/**
- * How much of the contract is run. A sample has every case that depends on who the sandboxes run as or on the
- * runtime, with fewer repetitions; the rest, such as how output is kept, is the same code whoever runs it.
- */
+/** How much of the contract is run; `sample.ts` names the cases of a sample, which repeats less as well. */
 export type Extent = 'whole' | 'sample';
 
 export interface EngineUnderTest {

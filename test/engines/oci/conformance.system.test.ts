@@ -1,5 +1,5 @@
-import { accessSync } from 'node:fs';
 import { it } from 'vitest';
+import { findProgram } from '../../../src/engines/oci/host/host-program.ts';
 import { describeEngineContract } from '../../conformance/contract.ts';
 import { needs } from '../../support/needs.ts';
 import { openOciEngines } from './support/oci-engines.ts';
@@ -11,15 +11,6 @@ const USER = process.getuid?.() === 0 ? 'root' : 'an ordinary user';
  */
 const EXPECTED = process.env['EXPECTED_ISOLATION'];
 
-function isInstalled(program: string): boolean {
-  try {
-    accessSync(`/usr/bin/${program}`);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
 describeEngineContract(
   `oci as ${USER}`,
   () => openOciEngines('auto', EXPECTED),
@@ -28,7 +19,7 @@ describeEngineContract(
 
 if (EXPECTED === undefined && USER === 'root') {
   // `auto` chooses the faster runtime; the other one must pass as well.
-  if (isInstalled('crun') && isInstalled('runc')) {
+  if (findProgram('crun') !== null && findProgram('runc') !== null) {
     describeEngineContract(`oci as ${USER}, by runc`, () => openOciEngines('runc', 'runc'), 'sample');
   } else {
     it(
