@@ -2,6 +2,7 @@
  * A stand-in for an engine: sandboxes and commands are entries of maps, with the life cycle defined by the
  * contract. Nothing runs, commands write no output and end when the test says so; there are no files.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type {
   CreateSandbox,
   Engine,
@@ -13,6 +14,7 @@ import type {
   Ports,
   Runtimes,
   Sandbox,
+  SandboxStatus,
   Snapshots,
   Sources,
   StopCause,
@@ -39,6 +41,11 @@ export class MemoryEngine implements Engine {
   sources?: Sources;
   /** The same. */
   persistence?: Persistence;
+  /**
+   * How long a sandbox takes to start, stop, change its ports or become a snapshot; meanwhile it is reported in
+   * the state that says so.
+   */
+  changeMs = 0;
   /** Every call that reached the engine, as `operation id`, in order. */
   readonly calls: string[] = [];
   readonly engineLimits: EngineLimits = {
@@ -67,6 +74,7 @@ export class MemoryEngine implements Engine {
       },
       expose: async (sandboxId, port, signal) => {
         await this.#enter('open', sandboxId, signal);
+        if (this.changeMs > 0) await delay(this.changeMs);
         this.#fresh(sandboxId).ports.push({ port, url: `http://127.0.0.1:${port}` });
       },
       forwardedUrl: (sandboxId, port) =>
@@ -101,6 +109,13 @@ export class MemoryEngine implements Engine {
     this.#end(this.#fresh(sandboxId), cause);
   }
 
+  /** Leaves a sandbox in this state for as long as a change takes. */
+  async takeTime(sandboxId: string, status: SandboxStatus): Promise<void> {
+    if (this.changeMs === 0) return;
+    this.#fresh(sandboxId).status = status;
+    await delay(this.changeMs);
+  }
+
   async create(request: CreateSandbox, signal: AbortSignal): Promise<Sandbox> {
     await this.#enter('create', request.sandboxId, signal);
     const { sandboxId, timeoutMs, vcpus, networkPolicy } = request;
@@ -124,6 +139,8 @@ export class MemoryEngine implements Engine {
       statusReason: null,
     };
     this.#sandboxes.set(sandboxId, sandbox);
+    await this.takeTime(sandboxId, 'pending');
+    if (sandbox.status === 'pending') sandbox.status = 'running';
     return structuredClone(sandbox);
   }
 
@@ -149,7 +166,10 @@ export class MemoryEngine implements Engine {
   async stop(sandboxId: string, cause: 'requested' | 'session_end', signal: AbortSignal): Promise<Sandbox> {
     await this.#enter('stop', sandboxId, signal);
     const sandbox = this.#fresh(sandboxId);
-    if (!ENDED.includes(sandbox.status)) this.#end(sandbox, cause);
+    if (!ENDED.includes(sandbox.status)) {
+      await this.takeTime(sandboxId, 'stopping');
+      this.#end(sandbox, cause);
+    }
     return structuredClone(sandbox);
   }
 

@@ -15,6 +15,7 @@ export class MemorySnapshots implements Snapshots {
   }
 
   async take(sandboxId: string, expirationMs: number | null): Promise<Snapshot> {
+    await this.#engine.takeTime(sandboxId, 'snapshotting');
     this.#engine.endFromOutside(sandboxId, 'snapshot');
     const createdAt = this.#now();
     const snapshot: Snapshot = {

@@ -9,7 +9,6 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
-import type { Engine } from '../../../src/engines/engine.ts';
 import { anySignal } from '../../../src/shared/async/any-signal.ts';
 import { openOciEngines } from '../../engines/oci/support/oci-engines.ts';
 import { MemoryEngine } from '../memory-engine.ts';
@@ -72,6 +71,8 @@ export interface VercelApi {
   cwd: string;
   /** How long the platform lets a stream or a wait last; a stream is cut in the middle of a line. */
   streamLimitMs: number;
+  /** How long a change of a sandbox takes; only for those in memory, which change at once by default. */
+  changeMs: number;
   /** Closes every connection, and ends every sandbox. */
   close(): Promise<void>;
 }
@@ -81,7 +82,8 @@ export interface VercelApi {
  *   map, which spares the machine a container
  */
 export async function startVercelApi(sandboxes: 'containers' | 'memory' = 'containers'): Promise<VercelApi> {
-  const below = sandboxes === 'memory' ? openMemoryEngine() : await openOciEngines();
+  const memory = sandboxes === 'memory' ? openMemoryEngine() : null;
+  const below = memory === null ? await openOciEngines() : { engine: memory, close: () => memory.close() };
   const credentials = {
     token: `tok_${randomBytes(8).toString('hex')}`,
     teamId: 'team_stand_in',
@@ -172,6 +174,12 @@ export async function startVercelApi(sandboxes: 'containers' | 'memory' = 'conta
     set streamLimitMs(value: number) {
       limits.streamMs = value;
     },
+    get changeMs() {
+      return memory?.changeMs ?? 0;
+    },
+    set changeMs(value: number) {
+      if (memory !== null) memory.changeMs = value;
+    },
     async close() {
       terminals.close();
       server.closeAllConnections();
@@ -182,10 +190,10 @@ export async function startVercelApi(sandboxes: 'containers' | 'memory' = 'conta
   };
 }
 
-function openMemoryEngine(): { engine: Engine; close(): Promise<void> } {
+function openMemoryEngine(): MemoryEngine {
   const engine = new MemoryEngine(() => Date.now());
   engine.snapshots = new MemorySnapshots(engine, () => Date.now());
-  return { engine, close: () => engine.close() };
+  return engine;
 }
 
 function portOf(address: AddressInfo | string | null): number {

@@ -28,10 +28,7 @@ export interface FaultCall {
   repeatable: boolean;
   /** The sandbox it uses: shared by many calls, or a separate one, which may be left in any state. */
   sandbox: 'shared' | 'own' | 'none';
-  /**
-   * True if nothing has to run in its sandbox and no change of the sandbox has to take time: the stand-in
-   * then keeps the sandbox in memory.
-   */
+  /** True if nothing has to run in its sandbox: the stand-in then keeps the sandbox in memory. */
   inMemory?: true;
   /** Creates what the call needs, without faults. */
   prepare?(attempt: Attempt): Promise<string>;

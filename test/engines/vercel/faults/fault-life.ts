@@ -20,6 +20,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     operations: ['sandbox.create', 'sandbox.get'],
     repeatable: false,
     sandbox: 'none',
+    inMemory: true,
     prepare: async () => newSandboxId(),
     run: (engine, { made }) => engine.create(createRequest({ sandboxId: made }), timeoutSignal()),
     right: (value, { made }) => expect(value).toMatchObject({ sandboxId: made, status: 'running' }),
@@ -71,6 +72,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     operations: ['session.stop', 'sandbox.get'],
     repeatable: true,
     sandbox: 'own',
+    inMemory: true,
     run: (engine, { sandboxId }) => engine.stop(sandboxId, 'requested', timeoutSignal()),
     right: (value) =>
       expect(value).toMatchObject({ status: 'stopped', stopCause: 'requested', expiresAt: null }),
@@ -121,6 +123,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     operations: ['sandbox.get', 'sandbox.update'],
     repeatable: true,
     sandbox: 'own',
+    inMemory: true,
     run: async (engine, { sandboxId }) => {
       await engine.ports?.expose(sandboxId, 8099, timeoutSignal());
       return 'exposed';

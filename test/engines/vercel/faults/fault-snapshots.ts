@@ -16,6 +16,7 @@ export const SNAPSHOT_CALLS: readonly FaultCall[] = [
     operations: ['session.snapshot', 'sandbox.get'],
     repeatable: false,
     sandbox: 'own',
+    inMemory: true,
     run: async (engine, { sandboxId }) => engine.snapshots?.take(sandboxId, null, timeoutSignal()),
     right: (value, { sandboxId }) =>
       expect(value).toMatchObject({

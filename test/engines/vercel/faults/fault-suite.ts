@@ -89,7 +89,7 @@ async function tryWithout(world: FaultWorld, call: FaultCall): Promise<void> {
 
 async function tryUnder(world: FaultWorld, call: FaultCall, fault: Fault): Promise<void> {
   const attempt = await prepare(world, call);
-  world.api.faults.add(fault);
+  world.disturb(fault);
   const engine = await world.cold({ hasty: hangs(fault.kind) });
   let failure: Failure | null = null;
   try {
@@ -100,7 +100,7 @@ async function tryUnder(world: FaultWorld, call: FaultCall, fault: Fault): Promi
     expect(failure).toMatchObject({ code: CODE_OF[fault.kind] });
     expect(fault.times, `a temporary fault was reported: ${failure.text}`).toBeUndefined();
   } finally {
-    world.api.faults.clear();
+    world.calm();
     await engine.close();
     // A caller that stopped waiting may be ahead of its request's effect.
     await world.api.settled();

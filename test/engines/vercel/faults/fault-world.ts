@@ -3,11 +3,16 @@ import type { CreateSandbox, Engine, Sandbox } from '../../../../src/engines/eng
 import { newCommandId } from '../../../../src/shared/ids.ts';
 import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { startVercelApi, type VercelApi } from '../../../fakes/vercel/index.ts';
+import type { Fault } from '../../../fakes/vercel/wire/faults.ts';
 import { type OpenedVercel, openVercelEngine } from '../support/vercel-engines.ts';
+import { hangs } from './faults.ts';
 
-/** So short that an API that hangs costs almost no time. */
+/** So short that an API that hangs costs almost no time; for faults that hang. */
 const HASTE = { headersMs: 150, longHeadersMs: 150, bodyMs: 150, silentMs: 150, attempts: 1 };
 const QUICK = { retryBaseMs: 1, pollMs: 10, effectMs: 50 };
+/** Longer than a hasty client waits, so that its request takes effect once nobody waits for it any more. */
+const SLOW_CHANGE_MS = 200;
+const CHANGE_MS = 5;
 /** Longer than any run. */
 const LONGEST_MS = 3_600_000;
 
@@ -28,6 +33,17 @@ export class FaultWorld {
   static async open(sandboxes: 'containers' | 'memory'): Promise<FaultWorld> {
     const api = await startVercelApi(sandboxes);
     return new FaultWorld(api, await openVercelEngine(api, QUICK));
+  }
+
+  /** Applies a fault until `calm`. Meanwhile sandboxes in memory take time to change. */
+  disturb(fault: Fault): void {
+    this.api.changeMs = hangs(fault.kind) ? SLOW_CHANGE_MS : CHANGE_MS;
+    this.api.faults.add(fault);
+  }
+
+  calm(): void {
+    this.api.changeMs = 0;
+    this.api.faults.clear();
   }
 
   /** An engine that knows only what is on disk, so that a call has to query everything. */
@@ -102,7 +118,7 @@ export class FaultWorld {
 
   /** Returns what was still running in the cloud. */
   async close(): Promise<string[]> {
-    this.api.faults.clear();
+    this.calm();
     if (this.#shared !== null) await this.patient.forget(this.#shared.sandboxId, timeoutSignal());
     if (this.#sharedSnapshot !== null)
       await this.patient.snapshots?.delete(this.#sharedSnapshot, timeoutSignal());
