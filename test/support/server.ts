@@ -7,6 +7,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
+import { warm } from './host/warm-state.ts';
 import { waitForCleanUps } from './leftovers.ts';
 import { CALL_TIMEOUT_MS, PATIENT } from './timeout-factor.ts';
 
@@ -51,6 +52,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   const stateDir = options.stateDir ?? join(home, 's');
   const cwd = options.cwd ?? join(home, 'w');
   await mkdir(cwd, { recursive: true });
+  if (options.stateDir === undefined && options.wrap === undefined) await warm(stateDir);
 
   const flags = ['--state-dir', stateDir, '--log-level', 'warn', ...PATIENT, ...(options.args ?? [])];
   // Another user may not be able to pass the folders that lead to this process's files.

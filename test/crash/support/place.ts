@@ -2,6 +2,7 @@
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { warm } from '../../support/host/warm-state.ts';
 import { waitForCleanUps } from '../../support/leftovers.ts';
 import type { OrdinaryUser } from '../../support/ordinary-user.ts';
 
@@ -24,6 +25,7 @@ export async function makePlace(user: OrdinaryUser | null = null): Promise<Place
   const files = join(home, 'w');
   await mkdir(files);
   for (const path of [home, files]) user?.own(path);
+  if (user === null) await warm(join(home, 's'));
   return {
     home,
     stateDir: join(home, 's'),

@@ -20,6 +20,7 @@ import { createRequest, timeoutSignal } from '../../conformance/support/requests
 import { run, start } from '../../conformance/support/run.ts';
 import { AGENT_PATH } from '../../engines/oci/support/oci-engines.ts';
 import { busyboxEntries, dockerArchive, tarOf } from '../../support/archives.ts';
+import { warm } from '../../support/host/warm-state.ts';
 import { type Attempt, HOST_DEVICES, type Targets, wordOf } from './attempt.ts';
 import { type Wall, without } from './isolation-layers.ts';
 
@@ -115,6 +116,7 @@ async function prepare(undo: (() => unknown)[]): Promise<Omit<EscapeSandbox, 'cl
   const folder = join(base, 'host');
   const stateDir = join(base, 's');
   await mkdir(folder);
+  await warm(stateDir);
   const [program] = await Promise.all([compile(base), isRoot ? buildOpenAgent(base) : null]);
   const word = randomBytes(8).toString('hex');
   const host = {

@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { TestProject } from 'vitest/node';
+import { makeWarmState, WARM_STATE } from '../host/warm-state.ts';
 import { leftovers, sandboxCgroups } from '../leftovers.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
@@ -16,7 +17,7 @@ const PROBES = uid === 0 ? '/run/sandbox-mcp' : `/run/user/${uid}/sandbox-mcp`;
 /** Time for processes to end asynchronously, such as a stopping server. */
 const GRACE_MS = 20_000;
 
-export default function setup(project: TestProject): () => Promise<void> {
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   // Unit tests run the sources, so that they need neither a build nor a compiler.
   if (project.name === 'system') build();
   // Short, since socket paths are limited; accessible, since root's sandboxes and tests of other users work
@@ -26,10 +27,13 @@ export default function setup(project: TestProject): () => Promise<void> {
   spreadFolders(scratch);
   // Passed to the workers, so that everything a test creates in the temporary folder belongs to this run.
   project.config.env['TMPDIR'] = scratch;
+  const warmState = join(scratch, 'warm-state');
+  if (project.name === 'system') await prepareWarmState(project, warmState);
   const cgroupsBefore = new Set(sandboxCgroups());
   const probesBefore = new Set(probesOfMachine());
 
   return async () => {
+    rmSync(warmState, { recursive: true, force: true });
     const deadline = performance.now() + GRACE_MS;
     let left = leftovers(scratch, cgroupsBefore);
     while (left.length > 0 && performance.now() < deadline) {
@@ -47,6 +51,18 @@ export default function setup(project: TestProject): () => Promise<void> {
     }
     if (existsSync(PROBES) && probesOfMachine().length === 0) rmdirSync(PROBES);
   };
+}
+
+async function prepareWarmState(project: TestProject, folder: string): Promise<void> {
+  try {
+    await makeWarmState(folder);
+    project.config.env[WARM_STATE] = folder;
+  } catch (error) {
+    // The tests then show what this machine lacks.
+    project.vitest.logger.warn(
+      `state directories start empty: ${error instanceof Error ? error.message : error}`,
+    );
+  }
 }
 
 /** What servers of this user found out about the machine's runtimes, which outlives their state directories. */

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { createOciEngine } from '../../../../src/engines/oci/index.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
 import type { EngineUnderTest } from '../../../conformance/support/subject.ts';
+import { warm } from '../../../support/host/warm-state.ts';
 import { HOST_ADDRESS } from '../../../support/source-server.ts';
 
 export const AGENT_PATH = fileURLToPath(new URL(`../../../../dist/agent-${process.arch}`, import.meta.url));
@@ -18,6 +19,7 @@ export async function openOciEngines(
 ): Promise<EngineUnderTest & { stateDir: string }> {
   const stateDir = await mkdtemp(join(tmpdir(), 'sandbox-mcp-test-'));
   await chmod(stateDir, 0o711);
+  await warm(stateDir);
   // The servers of the cases run on this host, which the operator must allow.
   const egress = { allow: HOST_ADDRESS === null ? [] : [`${HOST_ADDRESS}/32`], dns: [], maxBytes: null };
   const options = { stateDir, ociRuntime, agentPath: AGENT_PATH, egress, log: createLogger('silent') };

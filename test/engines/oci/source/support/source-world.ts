@@ -8,6 +8,7 @@ import type { SourceLimits } from '../../../../../src/engines/oci/source/source-
 import { newCommandId } from '../../../../../src/shared/ids.ts';
 import { createLogger } from '../../../../../src/shared/log.ts';
 import { createRequest, timeoutSignal } from '../../../../conformance/support/requests.ts';
+import { warm } from '../../../../support/host/warm-state.ts';
 import { HOST_ADDRESS, openSourceServer, type SourceServer } from '../../../../support/source-server.ts';
 import { AGENT_PATH } from '../../support/oci-engines.ts';
 
@@ -31,6 +32,7 @@ export async function openSourceWorld(
   const stateDir = given ?? (await mkdtemp(join(tmpdir(), 'sources-state-')));
   await mkdir(stateDir, { recursive: true });
   await chmod(stateDir, 0o711);
+  if (given === undefined) await warm(stateDir);
   const engine = createOciEngine({
     stateDir,
     ociRuntime: 'auto',
