@@ -9,6 +9,7 @@ import { createLogger } from '../../../src/shared/log.ts';
 import { createRequest, timeoutSignal } from '../../conformance/support/requests.ts';
 import { run } from '../../conformance/support/run.ts';
 import { AGENT_PATH } from '../../engines/oci/support/oci-engines.ts';
+import { warm } from '../../support/host/warm-state.ts';
 
 export interface ImagePlace {
   engine: Engine;
@@ -31,6 +32,7 @@ export async function openImagePlace(options: Partial<OciEngineOptions> = {}): P
   const home = await mkdtemp(join(tmpdir(), 'image-'));
   await chmod(home, 0o711);
   const stateDir = join(home, 's');
+  await warm(stateDir);
   const opened: Engine[] = [];
   const another = () => {
     const engine = createOciEngine({

@@ -2,6 +2,7 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { warm } from '../../support/host/warm-state.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';
 
 /** A state directory that outlives its server, as on a user's machine. */
@@ -9,7 +10,9 @@ async function sharedState(): Promise<string> {
   const home = await mkdtemp(join(tmpdir(), 's-'));
   await chmod(home, 0o711);
   onTestFinished(() => rm(home, { recursive: true, force: true }));
-  return join(home, 's');
+  const stateDir = join(home, 's');
+  await warm(stateDir);
+  return stateDir;
 }
 
 /** Starts an attached script, and returns its command id once it has written something. */

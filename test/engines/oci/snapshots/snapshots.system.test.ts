@@ -11,6 +11,7 @@ import { newSnapshotId } from '../../../../src/shared/ids.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
 import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { run } from '../../../conformance/support/run.ts';
+import { warm } from '../../../support/host/warm-state.ts';
 import { needs } from '../../../support/needs.ts';
 import { AGENT_PATH } from '../support/oci-engines.ts';
 
@@ -34,6 +35,7 @@ describe('snapshots on disk', () => {
   beforeEach(async () => {
     stateDir = await mkdtemp(join(tmpdir(), 'snap-'));
     await chmod(stateDir, 0o711);
+    await warm(stateDir);
     made = [];
     use(open());
   });
