@@ -148,10 +148,11 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       await deleteAll(snapshots, [snapshot]);
     });
 
-    const depth = extent === 'sample' ? 3 : 12;
     it('are layered, including what was removed and recreated in between', async (context) => {
       const snapshots = snapshotsOf(context);
-      const { create } = get();
+      const { engine, create } = get();
+      // In the cloud the platform layers them; the engine requests each the same way.
+      const depth = extent === 'sample' || engine.name === 'vercel' ? 3 : 12;
       const top = depth - 1;
       const chain = [await snapshotAfter(snapshots, 'mkdir -p d/old && echo 0 > n0 && echo x > d/old/x')];
       for (let index = 1; index < depth; index += 1) {
