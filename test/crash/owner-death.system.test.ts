@@ -17,7 +17,7 @@ const isRoot = process.getuid?.() === 0;
 /** The limit is one second; the rest allows for a busy machine. */
 const ENDS_WITHIN_MS = 20_000 * TIMEOUT_FACTOR;
 /** `SANDBOXES_AT_ONCE=100` tries more of them. */
-const AT_ONCE = Number(process.env['SANDBOXES_AT_ONCE'] ?? 20);
+const AT_ONCE = Number(process.env['SANDBOXES_AT_ONCE'] ?? 8);
 const MANY = ['--max-sandboxes', `${AT_ONCE}`, '--max-vcpus', `${AT_ONCE}`];
 
 const created = z.object({ sandbox_id: z.string() });
