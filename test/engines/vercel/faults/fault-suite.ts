@@ -6,17 +6,18 @@ import type { Operation } from '../../../fakes/vercel/wire/operations.ts';
 import { type Attempt, type Failure, type FaultCall, newMarker } from './fault-call.ts';
 import type { FaultWorld } from './fault-world.ts';
 import { FaultWorlds } from './fault-worlds.ts';
-import { CODE_OF, hangs, PASSING_FAULTS } from './faults.ts';
+import { ALIKE, CODE_OF, hangs, PASSING_FAULTS } from './faults.ts';
 
 type Combination = [name: string, call: FaultCall, fault: Fault];
 
 /**
- * Every permanent fault at each call, and alternating halves of the temporary ones at each repeatable call.
+ * Every permanent fault at each request of each call, one of those that are alike; and alternating halves of the
+ * temporary ones at each repeatable call.
  */
 export function combinations(calls: readonly FaultCall[]): Combination[] {
   return calls.flatMap((call, place) =>
     operationsOf(call).flatMap((operation, turn): Combination[] => [
-      ...FAULT_KINDS.filter((kind) => !isTheWord(operation, kind)).map(
+      ...FAULT_KINDS.filter((kind) => !isTheWord(operation, kind) && isTurnOf(kind, place + turn)).map(
         (kind): Combination => [`${call.name}: ${operation} always ${kind}`, call, { kind, operation }],
       ),
       ...(call.repeatable ? PASSING_FAULTS : [])
@@ -30,6 +31,12 @@ export function combinations(calls: readonly FaultCall[]): Combination[] {
         ),
     ]),
   );
+}
+
+/** Whether it is the turn of this kind among those like it. */
+function isTurnOf(kind: FaultKind, turn: number): boolean {
+  const alike = ALIKE.find((kinds) => kinds.includes(kind)) ?? [kind];
+  return alike[turn % alike.length] === kind;
 }
 
 /**

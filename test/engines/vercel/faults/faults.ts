@@ -41,6 +41,17 @@ export const PASSING_FAULTS: readonly FaultKind[] = [
   'wrong-type',
 ];
 
+/**
+ * Faults that a call cannot tell apart: below it, `src/engines/vercel/http` turns those of one row into failures
+ * of the same kind and outcome, with the same error code. Each request of each call is tried with one of them,
+ * in turn, so that all are tried with each kind of request.
+ */
+export const ALIKE: readonly (readonly FaultKind[])[] = [
+  [400, 422],
+  [500, 502, 503],
+  ['malformed', 'wrong-type'],
+];
+
 /** Faults that cost the full timeout of a client. */
 export function hangs(kind: FaultKind): boolean {
   return kind === 'hang' || kind === 'hang-after' || kind === 'hang-mid-body';
