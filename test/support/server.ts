@@ -7,6 +7,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
+import { SHARED_VALIDATORS } from './client/shared-validators.ts';
 import { warm } from './host/warm-state.ts';
 import { waitForCleanUps } from './leftovers.ts';
 import { CALL_TIMEOUT_MS, PATIENT } from './timeout-factor.ts';
@@ -74,7 +75,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   transport.stderr?.on('data', (chunk: Buffer) => {
     logged += chunk.toString('utf8');
   });
-  const client = new Client({ name: 'test', version: '1' });
+  const client = new Client({ name: 'test', version: '1' }, { jsonSchemaValidator: SHARED_VALIDATORS });
   const callOnce: RunningServer['call'] = async (name, args = {}, requestOptions) => {
     const result = CallToolResultSchema.parse(
       await client.callTool({ name, arguments: args }, undefined, {

@@ -18,6 +18,7 @@ import { systemClock } from '../../../src/shared/clock.ts';
 import { createLogger } from '../../../src/shared/log.ts';
 import { TOOLS } from '../../../tools/index.ts';
 import { openOciEngines } from '../../engines/oci/support/oci-engines.ts';
+import { SHARED_VALIDATORS } from '../../support/client/shared-validators.ts';
 import type { Answer } from '../../support/server.ts';
 import { CALL_TIMEOUT_MS } from '../../support/timeout-factor.ts';
 
@@ -62,7 +63,7 @@ export async function openLocalServer(softTimeoutMs: number): Promise<LocalServe
     version: '1',
     softTimeoutMs,
   });
-  const client = new Client({ name: 'test', version: '1' });
+  const client = new Client({ name: 'test', version: '1' }, { jsonSchemaValidator: SHARED_VALIDATORS });
   const [near, far] = InMemoryTransport.createLinkedPair();
   await Promise.all([server.connect(far), client.connect(near)]);
   await client.listTools();
