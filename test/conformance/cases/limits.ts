@@ -6,7 +6,7 @@ import { outputOf, run, start, untilOutput } from '../support/run.ts';
 import type { Extent, Subject } from '../support/subject.ts';
 
 /** Allocates and writes memory until it is killed. */
-const MEMORY_HOG = `const held = []; for (;;) held.push(Buffer.alloc(64 << 20, 1));`;
+const MEMORY_HOG = `const held = []; for (;;) held.push(Buffer.alloc(16 << 20, 1));`;
 /**
  * Five generations, each in a new session and forked twice, so that its parent has exited; all record their
  * pid.

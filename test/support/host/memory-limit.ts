@@ -5,10 +5,10 @@ import { sandboxCgroups } from '../leftovers.ts';
 
 /** The limits of memory, and of memory with swap, on cgroups v1; the limit of memory on v2. */
 const FILES = ['memory.limit_in_bytes', 'memory.memsw.limit_in_bytes', 'memory.max'];
-const BYTES = 256 << 20;
+const BYTES = 128 << 20;
 
 /**
- * To 256 MiB, below what a sandbox can be created with: some machines take ten seconds for each new gigabyte.
+ * To 128 MiB, below what a sandbox can be created with: some machines take ten seconds for each new gigabyte.
  * Does nothing for a sandbox of another machine.
  */
 export function lowerMemoryLimit(sandboxId: string): void {

@@ -220,7 +220,7 @@ describe('the end of a command is reported', () => {
         return context.skip('needs a memory limit, which this host does not give');
       const created = await first.call('sandbox_create', { resources: { vcpus: 1 } });
       lowerMemoryLimit(String(created.structured['sandbox_id']));
-      const hog = 'const held = []; for (;;) held.push(Buffer.alloc(64 << 20, 1));';
+      const hog = 'const held = []; for (;;) held.push(Buffer.alloc(16 << 20, 1));';
       const run = await runToEnd(first, { cmd: 'node', args: ['-e', hog] });
       const killed = {
         ended_by: 'out_of_memory',
