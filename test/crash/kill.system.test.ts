@@ -4,7 +4,7 @@ import { SEED } from '../support/seed.ts';
 import { killAt } from './support/kill-at.ts';
 import { randomMoments, SOUGHT } from './support/moments.ts';
 
-const MOMENTS = 20;
+const MOMENTS = 14;
 
 // In parallel: most of a round is spent waiting for sandboxes and the server.
 describe(`killed by SIGKILL (SEED=${SEED})`, { concurrent: true }, () => {
