@@ -97,9 +97,10 @@ describe('request smuggling', needs('root, for a route to test addresses', isRoo
     box.script(
       'python3',
       `
-import base64, socket, ssl
+import base64, socket
 s = socket.create_connection(('${host}', ${secure ? 443 : 80}), 60)
 if ${secure ? 'True' : 'False'}:
+  import ssl
   c = ssl.create_default_context(); c.set_alpn_protocols(['http/1.1'])
   s = c.wrap_socket(s, server_hostname='${host}')
 s.sendall(base64.b64decode('${Buffer.from(bytes, 'latin1').toString('base64')}'))

@@ -39,7 +39,12 @@ function attempt(
  * seconds a script waits for a response: far more than any takes, unless the script overrides it.
  */
 export const PRELUDE = `
-import socket, ssl, struct, time, sys, subprocess
+import socket, struct, time, sys
+class Later:
+  def __init__(self, name): self.name = name
+  def __getattr__(self, member): return getattr(__import__(self.name), member)
+# Most scripts need neither, and loading them takes longer than all else.
+ssl, subprocess = Later('ssl'), Later('subprocess')
 LIMIT = 60
 def tcp(host, port, family=socket.AF_INET):
   s = socket.socket(family); s.settimeout(LIMIT); s.connect((host, port)); return s
