@@ -5,6 +5,7 @@ import { chmod, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect, onTestFinished } from 'vitest';
+import { warm } from '../../support/host/warm-state.ts';
 import { SERVER } from '../../support/server.ts';
 import { temporaryFolder } from '../../tools/support/temporary-folder.ts';
 
@@ -81,8 +82,12 @@ export function initialize(id: string | number, protocolVersion: unknown = '2025
   return request(id, 'initialize', { protocolVersion, capabilities: {}, clientInfo });
 }
 
-export async function initialized(sharedStateDir?: string): Promise<RawServer> {
-  const server = await rawServer(sharedStateDir);
+export async function initialized(): Promise<RawServer> {
+  const home = await temporaryFolder();
+  await chmod(home, 0o711);
+  const stateDir = join(home, 's');
+  await warm(stateDir);
+  const server = await rawServer(stateDir);
   server.send(initialize(0));
   expect(await server.next()).toMatchObject({ id: 0, result: { serverInfo: { name: 'sandbox-mcp' } } });
   server.send({ jsonrpc: '2.0', method: 'notifications/initialized' });
