@@ -51,9 +51,11 @@ export function limitCases(get: () => Subject, extent: Extent): void {
 
     it('shows programs their own limits, read-only', async (context) => {
       if (get().engine.name === 'vercel') return context.skip('the platform decides');
+      const sandbox = await get().create({ vcpus: 1 });
+      for (const sudo of [false, true])
+        expect(await run(get(), 'nproc', [], { ...sandbox, sudo })).toMatchObject({ stdout: '1\n' });
       if (!(await enforces('memory')))
         return context.skip('needs a memory cgroup, which this host does not delegate');
-      const sandbox = await get().create({ vcpus: 1 });
       const limit = await run(get(), 'node', ['-p', 'process.constrainedMemory()'], sandbox);
       expect(Number(limit.stdout)).toBe(2048 * 1024 * 1024);
       const files = '/sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max';

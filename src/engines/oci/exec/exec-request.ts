@@ -51,6 +51,7 @@ function environment(
   return {
     SHELL: sandbox.shell,
     ...PROGRAM_DEFAULTS,
+    ...parallelism(sandbox.vcpus),
     ...(timeZone === null ? {} : { TZ: timeZone }),
     ...(request.sudo ? ROOT : USER),
     ...trust,
@@ -58,6 +59,15 @@ function environment(
     // Root of the sandbox finds its own programs, too. Nobody else may search its directory.
     PATH: request.sudo && path.startsWith(USERS_PATH) ? `${ROOT.HOME}/${LOCAL_BIN}:${path}` : path,
   };
+}
+
+/**
+ * For programs that count the processors of the machine and not those of the cgroup: `nproc` and OpenMP, and Go
+ * before 1.25.
+ */
+function parallelism(vcpus: number): Record<string, string> {
+  const count = String(Math.ceil(vcpus));
+  return { OMP_NUM_THREADS: count, GOMAXPROCS: count };
 }
 
 type RequestField = [tag: number, value: FieldValue];
