@@ -90,17 +90,17 @@ export class ToolCalls {
   async callOrTask(request: ToolCallRequest): Promise<{ result: CallResult } | { task: TaskState }> {
     const progress = this.#progressOf(request);
     const { controller, release } = abortWith(request.signal);
-    let handOff = (_name: string | null): void => {};
-    const handedOff = new Promise<{ name: string | null }>((resolve) => {
-      handOff = (name) => {
+    let detach = (_name: string | null): void => {};
+    const detached = new Promise<{ name: string | null }>((resolve) => {
+      detach = (name) => {
         // The end of its request no longer cancels it.
         release();
         resolve({ name });
       };
     });
     try {
-      const running = this.#run(request, controller.signal, progress, handOff);
-      const first = await Promise.race([running.then((result) => ({ result })), handedOff]);
+      const running = this.#run(request, controller.signal, progress, detach);
+      const first = await Promise.race([running.then((result) => ({ result })), detached]);
       if ('result' in first) return first;
       return { task: this.tasks.add(first.name, running, () => controller.abort()) };
     } finally {
@@ -117,13 +117,13 @@ export class ToolCalls {
     request: ToolCallRequest,
     cancelled: AbortSignal,
     progress: Progress,
-    handOff: ((name: string | null) => void) | null,
+    detach: ((name: string | null) => void) | null,
   ): Promise<CallResult> {
     const { session, config, log, softTimeoutMs, callTimeout, onOutcome } = this.#options;
     const lifted = new AbortController();
     const continueAsTask = (name: string | null): void => {
       lifted.abort();
-      handOff?.(name);
+      detach?.(name);
     };
     return this.#running.run(cancelled, (signal, late) => {
       const context = {
@@ -131,7 +131,7 @@ export class ToolCalls {
         config,
         signal,
         confirm: (question: string, subject?: string) => requireConsent(request.ask, question, subject),
-        continueAsTask: handOff === null ? null : continueAsTask,
+        continueAsTask: detach === null ? null : continueAsTask,
         wantsProgress: progress.wanted,
         progress: (line: string) => progress.report(config.secrets.mask(line)),
         softTimeoutMs: softTimeoutMs ?? config.callTimeoutMs - UNDO_MS,

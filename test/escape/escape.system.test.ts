@@ -6,7 +6,7 @@ import { type Attempt, titleOf } from './support/attempt.ts';
 import { CALL_ATTEMPTS } from './support/attempts-calls.ts';
 import { PLACE_ATTEMPTS } from './support/attempts-places.ts';
 import { type EscapeSandbox, openEscapeSandbox, type SandboxKind } from './support/escape-sandbox.ts';
-import type { Wall } from './support/isolation-layers.ts';
+import type { Layer } from './support/isolation-layers.ts';
 
 const CONTROLS = 'root, since controls give a sandbox the ids of the host';
 const isRoot = process.getuid?.() === 0;
@@ -27,17 +27,17 @@ function allowed({ control, orAbsent }: Attempt): string[] {
 }
 
 /** Attempts by the isolation layers that their control lacks: one sandbox serves all of a group. */
-function byWalls(): [title: string, walls: readonly Wall[], attempts: Attempt[]][] {
-  const groups = new Map<string, { walls: readonly Wall[]; attempts: Attempt[] }>();
+function byLayers(): [title: string, layers: readonly Layer[], attempts: Attempt[]][] {
+  const groups = new Map<string, { layers: readonly Layer[]; attempts: Attempt[] }>();
   for (const attempt of ATTEMPTS) {
     if (!('without' in attempt.control)) continue;
-    const walls = attempt.control.without;
-    const key = [...walls].sort().join(', ');
-    const group = groups.get(key) ?? { walls, attempts: [] };
+    const layers = attempt.control.without;
+    const key = [...layers].sort().join(', ');
+    const group = groups.get(key) ?? { layers, attempts: [] };
     group.attempts.push(attempt);
     groups.set(key, group);
   }
-  return [...groups].map(([title, { walls, attempts }]) => [title, walls, attempts]);
+  return [...groups].map(([title, { layers, attempts }]) => [title, layers, attempts]);
 }
 
 describe('escape attempts', { timeout: LONG_MS }, () => {
@@ -108,9 +108,9 @@ describe('escape attempts', { timeout: LONG_MS }, () => {
   }
 
   describe('would succeed', needs(CONTROLS, isRoot), () => {
-    for (const [title, walls, attempts] of byWalls()) {
+    for (const [title, layers, attempts] of byLayers()) {
       it(`without ${title}: ${attempts.map(titleOf).join(', ')}`, async () => {
-        const words = await open().attempt(walls, attempts);
+        const words = await open().attempt(layers, attempts);
         const closed = attempts.flatMap((attempt, index) =>
           allowed(attempt).includes(words[index] ?? '') ? [] : [`${titleOf(attempt)}: ${words[index]}`],
         );

@@ -47,20 +47,20 @@ export function answerFirst({ answers, input, output, process, end }: FrontOptio
         const line = held.subarray(0, newline).toString('utf8');
         const answer = line.trim() === '' ? null : answers.answer(line);
         if (answer === null) {
-          handOver();
+          stopAnswering();
           return;
         }
         held = held.subarray(newline + 1);
         if (answer.reply !== null) output.write(`${answer.reply}\n`);
         if (answer.replay) replay.push(line);
         if (answer.last) {
-          handOver();
+          stopAnswering();
           return;
         }
       }
-      if (held.length > MAX_HELD_BYTES) handOver();
+      if (held.length > MAX_HELD_BYTES) stopAnswering();
     };
-    const handOver = (): void => {
+    const stopAnswering = (): void => {
       clearTimeout(timer);
       input.off('data', onData).off('end', end).pause();
       if (held.length > 0) input.unshift(held);
@@ -72,7 +72,7 @@ export function answerFirst({ answers, input, output, process, end }: FrontOptio
       for (const signal of SIGNALS) process.off(signal, end);
       input.resume();
     };
-    const timer = setTimeout(handOver, TAKE_OVER_MS);
+    const timer = setTimeout(stopAnswering, TAKE_OVER_MS);
     input.on('data', onData).on('end', end).on('error', end);
     output.on('error', end);
     for (const signal of SIGNALS) process.on(signal, end);

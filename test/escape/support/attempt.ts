@@ -2,7 +2,7 @@
  * An escape attempt: what a program tries, the isolation layer that stops it, and the proof that it would
  * work without that layer.
  */
-import type { Wall } from './isolation-layers.ts';
+import type { Layer } from './isolation-layers.ts';
 
 /** Devices of the host that no sandbox has; a machine may lack some. */
 export const HOST_DEVICES = [
@@ -52,7 +52,7 @@ export interface Attempt {
   readonly refused: string;
   readonly control:
     | {
-        readonly without: readonly Wall[];
+        readonly without: readonly Layer[];
         /**
          * The expected result of the control: `OK`, or another word if success would do harm, so that the
          * arguments are wrong on purpose.

@@ -1,12 +1,12 @@
 /** Attempts with a single system call. */
 import type { Attempt } from './attempt.ts';
-import type { Wall } from './isolation-layers.ts';
+import type { Layer } from './isolation-layers.ts';
 
-const CALLS: readonly Wall[] = ['system calls'];
+const CALLS: readonly Layer[] = ['system calls'];
 /** It also needs a capability in the sandbox's own namespaces. */
-const CAPABLE: readonly Wall[] = ['system calls', 'capabilities'];
+const CAPABLE: readonly Layer[] = ['system calls', 'capabilities'];
 /** The kernel requires a capability of the host itself. */
-const HOST: readonly Wall[] = ['system calls', 'capabilities', 'user namespace'];
+const HOST: readonly Layer[] = ['system calls', 'capabilities', 'user namespace'];
 
 function call(name: string, says = 'OK', more: Partial<Attempt> = {}): Attempt {
   return { name, refused: 'EPERM', control: { without: CALLS, says }, ...more };

@@ -1,10 +1,10 @@
 /** Attempts on files, devices, processes and limits. */
 import { type Attempt, HOST_DEVICES, type Targets } from './attempt.ts';
-import type { Wall } from './isolation-layers.ts';
+import type { Layer } from './isolation-layers.ts';
 
 const readable = (
   path: string,
-  without: readonly Wall[],
+  without: readonly Layer[],
   refused = 'EMPTY',
   name = 'read_file',
 ): Attempt => ({
@@ -60,7 +60,7 @@ const device = (path: string, says = 'OK', orAbsent: string[] = []): Attempt => 
   control: { without: ['devices', 'user namespace', 'capabilities'], says },
   orAbsent,
 });
-const making = (name: string, refused: string, without: readonly Wall[]): Attempt => ({
+const making = (name: string, refused: string, without: readonly Layer[]): Attempt => ({
   name,
   argument: '/vercel/sandbox/made',
   sudo: true,

@@ -22,7 +22,7 @@ import { AGENT_PATH } from '../../engines/oci/support/oci-engines.ts';
 import { busyboxEntries, dockerArchive, tarOf } from '../../support/archives.ts';
 import { warm } from '../../support/host/warm-state.ts';
 import { type Attempt, HOST_DEVICES, type Targets, wordOf } from './attempt.ts';
-import { type Wall, without } from './isolation-layers.ts';
+import { type Layer, without } from './isolation-layers.ts';
 
 const PROGRAM = '/vercel/sandbox/attempt';
 const PROGRAMS = join(import.meta.dirname, '../programs');
@@ -38,7 +38,7 @@ export interface EscapeSandbox {
   /** The limits that the engine reports as not enforced here. */
   readonly notEnforced: string[];
   /** Runs attempts in a new sandbox without these layers; returns the results in order. */
-  attempt(walls: readonly Wall[], attempts: readonly Attempt[]): Promise<string[]>;
+  attempt(layers: readonly Layer[], attempts: readonly Attempt[]): Promise<string[]>;
   /** The same with every layer in a sandbox of another kind; null if the machine lacks what it needs. */
   attemptIn(kind: SandboxKind, attempts: readonly Attempt[]): Promise<string[] | null>;
   attemptOnHost(attempts: readonly Attempt[]): Promise<string[]>;
@@ -153,13 +153,13 @@ async function prepare(undo: (() => unknown)[]): Promise<Omit<EscapeSandbox, 'cl
     folders: [base, host.hostShared],
     devices: HOST_DEVICES.filter((path) => existsSync(path)),
   };
-  const open = (walls: readonly Wall[], ociRuntime = 'auto') =>
+  const open = (layers: readonly Layer[], ociRuntime = 'auto') =>
     createOciEngine({
       stateDir,
       ociRuntime,
-      agentPath: walls.includes('hidden agent') ? join(base, 'agent') : AGENT_PATH,
+      agentPath: layers.includes('hidden agent') ? join(base, 'agent') : AGENT_PATH,
       log: createLogger('silent'),
-      ...(walls.length > 0 && { alterBundle: (config) => without(walls, config, shown) }),
+      ...(layers.length > 0 && { alterBundle: (config) => without(layers, config, shown) }),
     });
   const strict = open([]);
   undo.push(() => strict.close());
@@ -213,8 +213,8 @@ async function prepare(undo: (() => unknown)[]): Promise<Omit<EscapeSandbox, 'cl
   return {
     targets,
     notEnforced,
-    async attempt(walls, attempts) {
-      const engine = walls.length === 0 ? strict : open(walls);
+    async attempt(layers, attempts) {
+      const engine = layers.length === 0 ? strict : open(layers);
       try {
         return await attemptWith(engine, {}, attempts);
       } finally {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { Mount } from '../../../src/engines/oci/storage/overlay-layers.ts';
 
-export const WALLS = [
+export const LAYERS = [
   'system calls',
   'capabilities',
   'user namespace',
@@ -19,7 +19,7 @@ export const WALLS = [
   'memory limit',
   'hidden agent',
 ] as const;
-export type Wall = (typeof WALLS)[number];
+export type Layer = (typeof LAYERS)[number];
 
 /** The parts of `config.json` that the changes need; the rest is kept. */
 const draftSchema = z.looseObject({
@@ -81,7 +81,7 @@ function bound(path: string, options: string[]): Mount {
   return { destination: path, type: 'bind', source: path, options };
 }
 
-const REMOVED: Record<Wall, (draft: Draft, shown: Shown) => void> = {
+const REMOVED: Record<Layer, (draft: Draft, shown: Shown) => void> = {
   'system calls': (draft) => {
     delete draft.linux.seccomp;
   },
@@ -116,11 +116,11 @@ const REMOVED: Record<Wall, (draft: Draft, shown: Shown) => void> = {
     draft.linux.readonlyPaths = [];
   },
   'mount options': (draft) => {
-    const walls = ['ro', 'nosuid', 'nodev', 'noexec'];
+    const restrictions = ['ro', 'nosuid', 'nodev', 'noexec'];
     for (const mount of draft.mounts) {
       if (mount.destination === '/.agent') continue;
       mount.options = mount.options.filter(
-        (option) => !walls.includes(option) && !option.startsWith('size='),
+        (option) => !restrictions.includes(option) && !option.startsWith('size='),
       );
     }
     draft.root.readonly = false;
@@ -151,8 +151,8 @@ const REMOVED: Record<Wall, (draft: Draft, shown: Shown) => void> = {
 };
 
 /** The bundle of a sandbox without these layers. */
-export function without(walls: readonly Wall[], config: object, shown: Shown): object {
+export function without(layers: readonly Layer[], config: object, shown: Shown): object {
   const draft = draftSchema.parse(structuredClone(config));
-  for (const wall of walls) REMOVED[wall](draft, shown);
+  for (const layer of layers) REMOVED[layer](draft, shown);
   return draft;
 }

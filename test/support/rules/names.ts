@@ -53,6 +53,8 @@ export const UNUSUAL_WORDS: Readonly<Record<string, string>> = {
   judge: 'evaluate',
   amiss: 'problem',
   anew: 'again',
+  wall: 'isolation layer',
+  walls: 'isolation layers',
 };
 
 /**
