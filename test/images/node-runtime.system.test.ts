@@ -184,8 +184,8 @@ describe('through the server', () => {
       }
       expect(made.text).toContain('running');
       const said = await server.call('sandbox_run_command', {
-        cmd: 'sh',
-        args: ['-c', 'node -v && npm -v && node -p "process.arch"'],
+        cmd: 'bash',
+        args: ['-lc', 'node -v && npm -v && node -p "process.arch"'],
       });
       expect(said.structured['stdout']).toMatch(
         new RegExp(`^v22\\.\\d+\\.\\d+\\n\\d+\\.\\d+\\.\\d+\\n${process.arch}\\n`),

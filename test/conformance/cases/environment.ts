@@ -88,6 +88,10 @@ export function environmentCases(get: () => Subject, extent: Extent): void {
       expect((await root(verify)).stdout).toBe('/run/sandbox-mcp/ca.crt: OK\n');
       const same = 'cmp /etc/ssl/certs/sandbox-mcp.pem /run/sandbox-mcp/ca.crt';
       expect(await root(same)).toMatchObject({ exitCode: 0 });
+      // The last of its steps, after it has replaced the bundle.
+      const bundle = '/etc/ssl/certs/ca-certificates.crt';
+      const hook = `[ ! -e ${bundle} ] || { rm ${bundle} && : > ${bundle} && /etc/ca-certificates/update.d/sandbox-mcp && cmp ${bundle} /run/sandbox-mcp/ca.crt; }`;
+      expect(await root(hook)).toMatchObject({ exitCode: 0, stderr: '' });
       await engine.forget(sandboxId, timeoutSignal());
     });
 
