@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -53,6 +53,11 @@ describe('the image commands', () => {
       expect(listed.out).toContain(sandboxId);
       const json: unknown = JSON.parse((await image('list', '--json')).out);
       expect(json).toMatchObject([{ name: 'tiny', usedBy: [sandboxId], notes: [] }]);
+      const record = join(stateDir, 'images/tiny/record.json');
+      // As an earlier version wrote it.
+      await writeFile(record, (await readFile(record, 'utf8')).replace(/\n *"caLinks": \d+,/, ''));
+      const older: unknown = JSON.parse((await image('list', '--json')).out);
+      expect(older).toMatchObject([{ name: 'tiny', notes: [expect.stringContaining('earlier version')] }]);
       const refused = await image('remove', 'tiny');
       expect(refused.code).toBe(1);
       expect(refused.err).toBe(
