@@ -18,7 +18,7 @@ import { liveRow } from './rows/live.ts';
 import { manyConnections } from './rows/many-connections.ts';
 import { ownerEndRow } from './rows/owner-end.ts';
 import { searchRow } from './rows/search.ts';
-import { sessionInfo } from './rows/session-info.ts';
+import { sessionInfoRow } from './rows/session-info.ts';
 import { snapshotRow } from './rows/snapshot.ts';
 import { start } from './rows/start.ts';
 import { transferRow } from './rows/transfer.ts';
@@ -46,7 +46,8 @@ const ROWS: readonly Row[] = [
   download,
   connect,
   manyConnections,
-  sessionInfo,
+  sessionInfoRow('allow-all'),
+  sessionInfoRow('custom'),
   searchRow,
   listRow,
   workspaceRow,

@@ -21,7 +21,10 @@ struct tcp_listener {
 static struct tcp_listener listeners[LISTENERS_MAX];
 static size_t count;
 
-/* Lines such as ` 0: 0100007F:1F90 00000000:0000 0A … inode …`. */
+/*
+ * Lines such as ` 0: 0100007F:1F90 00000000:0000 0A … inode …`. Listening sockets come first: the others, of which
+ * there may be tens of thousands, are not read.
+ */
 static void read_table(const char *path, uint16_t own_port) {
   FILE *table = fopen(path, "re");
   if (table == NULL) return;
@@ -30,7 +33,9 @@ static void read_table(const char *path, uint16_t own_port) {
     unsigned port = 0, state = 0;
     unsigned long long inode = 0;
     const char *format = "%*s %*[^:]:%x %*[^:]:%*x %x %*s %*s %*s %*s %*s %llu";
-    if (sscanf(line, format, &port, &state, &inode) != 3 || state != STATE_LISTEN || port == own_port) continue;
+    if (sscanf(line, format, &port, &state, &inode) != 3) continue; /* the heading */
+    if (state != STATE_LISTEN) break;
+    if (port == own_port) continue;
     listeners[count++] = (struct tcp_listener){.inode = inode, .port = port};
   }
   fclose(table);

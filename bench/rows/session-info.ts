@@ -4,12 +4,18 @@
 import { OVERLOAD } from '../overload.ts';
 import type { Row } from '../row.ts';
 import { openServer } from '../server.ts';
-import { openWebServer } from '../web-server.ts';
+import { NAME, openWebServer } from '../web-server.ts';
 
 const LIMIT_MS = 250;
 
-export const sessionInfo: Row = {
-  name: 'session-info',
+const POLICIES = {
+  'allow-all': { mode: 'allow-all' },
+  /** The gateway reads the first bytes of every connection. */
+  custom: { mode: 'custom', allow: [NAME] },
+};
+
+export const sessionInfoRow = (mode: keyof typeof POLICIES): Row => ({
+  name: `session-info-${mode}`,
   title: 'session_info from the client, to its answer',
   warmUps: 5,
   runs: 100,
@@ -18,7 +24,8 @@ export const sessionInfo: Row = {
     const [busy, idle] = [await openServer('auto', web.flags), await openServer()];
     await idle.create();
     const sandbox_id = await busy.create();
-    const args = ['-c', OVERLOAD, web.address, String(web.greeterPort)];
+    await busy.call('sandbox_update_network_policy', { sandbox_id, network_policy: POLICIES[mode] });
+    const args = ['-c', OVERLOAD, NAME, String(web.greeterPort)];
     await busy.call('sandbox_run_command_detached', { sandbox_id, cmd: 'python3', args });
     let longest = 0;
     const timed = async (server: typeof busy): Promise<number> => {
@@ -29,7 +36,7 @@ export const sessionInfo: Row = {
     return {
       contenders: [
         {
-          label: 'while a sandbox floods connections, DNS, TLS hellos, headers and lines',
+          label: `while a sandbox floods connections, DNS, TLS hellos, headers and lines, mode ${mode}`,
           run: async () => {
             const taken = await timed(busy);
             longest = Math.max(longest, taken);
@@ -45,4 +52,4 @@ export const sessionInfo: Row = {
       },
     };
   },
-};
+});

@@ -10,7 +10,8 @@ import { viewIfKnown } from '../sandboxes/sandbox-list.ts';
 import type { SessionInfo, SessionLimits, ShellInfo } from '../types.ts';
 import { capabilitiesOf } from './capabilities.ts';
 
-const LISTENERS_MS = 1_000;
+/** A sandbox that is too busy to answer must not delay what is known without it. */
+const LISTENERS_MS = 150;
 
 /** What a session reports about itself. */
 export interface SessionState {
@@ -69,7 +70,7 @@ async function activityOf({ networkPolicies }: Engine, sandboxId: string): Promi
   return (await networkPolicies?.activity?.(sandboxId)) ?? null;
 }
 
-/** Null within a second: a sandbox that is too busy to answer must not keep the others' state back. */
+/** Null if the sandbox does not answer in time. */
 async function listenersOf(
   { engine, log }: RegistryContext,
   sandboxId: string,

@@ -18,6 +18,8 @@ const OLDER = 'network.old.jsonl';
 /** Limit of one file; there are at most two. */
 const MAX_BYTES = 262_144;
 const SUMS_EVERY_MS = 1_000;
+/** About what a file holds: older connections that wait to be written would soon be rotated away. */
+const MAX_PENDING = 1_000;
 const LONGEST_TEXT = 300;
 
 const sums = z.object({
@@ -55,7 +57,8 @@ export class EgressLog {
   #entries: { sums: NetworkTotals; connection: ConnectionEntry }[] = [];
   #written: string;
   #closed = false;
-  #work: Promise<void> = Promise.resolve();
+  /** Null while nothing is being written. */
+  #writing: Promise<void> | null = null;
 
   /**
    * @param dir the sandbox's directory
@@ -73,22 +76,29 @@ export class EgressLog {
   add(connection: ConnectionEntry): void {
     const short = { ...connection, rule: connection.rule.slice(0, LONGEST_TEXT) };
     this.#entries.push({ sums: this.#sums(), connection: short });
-    // One write for all connections that end in the same turn.
+    if (this.#entries.length > MAX_PENDING) this.#entries.shift();
+    // One write for all connections that end in the same turn, or during a write.
     if (this.#entries.length === 1) setImmediate(() => this.#flush());
   }
 
   /** Writes what is pending. Never rejects. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    this.#flush();
+    await this.#idle();
     // Count the bytes transferred since the last connection ended.
     this.#flush();
+    await this.#idle();
     this.#closed = true;
-    await this.#work;
+  }
+
+  /** Waits until every connection is written. */
+  async #idle(): Promise<void> {
+    this.#flush();
+    while (this.#writing !== null) await this.#writing;
   }
 
   #flush(): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#writing !== null) return;
     const entries = this.#entries.splice(0);
     const now = this.#sums();
     const last = JSON.stringify(entries.at(-1)?.sums ?? now);
@@ -96,7 +106,12 @@ export class EgressLog {
     this.#written = last;
     const lines = entries.length > 0 ? entries : [{ sums: now, connection: null }];
     const text = lines.map((each) => `${JSON.stringify(each)}\n`).join('');
-    this.#work = this.#work.then(() => this.#append(text)).catch(this.#onError);
+    this.#writing = this.#append(text)
+      .catch(this.#onError)
+      .finally(() => {
+        this.#writing = null;
+        if (this.#entries.length > 0) this.#flush();
+      });
   }
 
   async #append(text: string): Promise<void> {

@@ -1,7 +1,8 @@
 import { appendFile, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { ConnectionEntry, NetworkTotals } from '../../../../src/egress/connection/connection-log.ts';
 import { EgressLog, readEgressLog } from '../../../../src/engines/oci/network/egress-log.ts';
 
@@ -49,6 +50,28 @@ describe('the network log of a sandbox', () => {
     const before = await readEgressLog(dir);
     expect(before.totals).toEqual({ connections: 5_000, refused: 5_000, bytesIn: 10_000, bytesOut: 0 });
     expect(before.entries.at(-1)).toMatchObject({ port: 500, domain: 'example.com' });
+  });
+
+  it('keeps the latest connections, and the totals, of a sandbox that makes more than can be written', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'egress-record-'));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    let connections = 0;
+    const now = () => ({ connections, refused: connections, bytesIn: 0, bytesOut: 0 });
+    const errors: unknown[] = [];
+    const record = new EgressLog(folder, now, (error) => errors.push(error));
+    for (const turn of [1, 2, 3]) {
+      for (let port = 1; port <= 5_000; port++) {
+        connections++;
+        record.add(entry(turn));
+      }
+      await nextTurn();
+    }
+    await record.close();
+    expect(errors).toEqual([]);
+    const { entries, totals } = await readEgressLog(folder);
+    expect(totals).toMatchObject({ connections: 15_000, refused: 15_000 });
+    expect(entries.at(-1)).toMatchObject({ port: 3 });
+    expect(entries.length).toBeLessThanOrEqual(3_000);
   });
 
   it('is read past truncated and malformed lines', async () => {
