@@ -6,8 +6,8 @@ import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '../..');
 const USER = { name: 'sandboxtester', uid: 4_242 };
-/** Far from the ids of real users, and from those of the engine as root. */
-const RANGE = '2000000000:65536';
+/** Far from the ids of real users, and below those of the engine as root. */
+const RANGE = '1500000000:65536';
 
 /**
  * Runs in a new mount namespace. Every step replaces the process, so the program keeps the pid of the first.

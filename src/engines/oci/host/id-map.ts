@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto';
 import { accessSync, constants } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, realpath } from 'node:fs/promises';
 import { userInfo } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 
@@ -58,9 +59,17 @@ export function parseSubordinateRanges(text: string): SubordinateRange[] {
   });
 }
 
-/** The first range of 65,536 ids from `FIRST_BASE` on that no line of /etc/subuid or /etc/subgid overlaps. */
-function freeRangeBase(taken: SubordinateRange[]): number {
-  for (let base = FIRST_BASE; base <= LAST_BASE; base += RANGE) {
+const RANGES = (LAST_BASE - FIRST_BASE) / RANGE + 1;
+
+/**
+ * A range of 65,536 ids from `FIRST_BASE` on that no line of /etc/subuid or /etc/subgid overlaps. State
+ * directories with different paths hardly ever get the same one, so that they do not share what the kernel counts
+ * by id. Servers that begin to use one at the same time choose alike.
+ */
+export function freeRangeBase(path: string, taken: readonly SubordinateRange[]): number {
+  const first = createHash('sha256').update(path).digest().readUInt32BE();
+  for (let index = 0; index < RANGES; index++) {
+    const base = FIRST_BASE + ((first + index) % RANGES) * RANGE;
     if (!taken.some((range) => range.start < base + RANGE && base < range.start + range.count)) return base;
   }
   throw new Error('/etc/subuid and /etc/subgid leave no free id range above 1,879,048,192');
@@ -82,7 +91,8 @@ async function rootMap(uidRangeFile: string): Promise<IdMap> {
     base = Number(JSON.parse(await readFile(uidRangeFile, 'utf8')));
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
-    base = freeRangeBase([...(await readRanges('/etc/subuid')), ...(await readRanges('/etc/subgid'))]);
+    const taken = [...(await readRanges('/etc/subuid')), ...(await readRanges('/etc/subgid'))];
+    base = freeRangeBase(await realpath(dirname(uidRangeFile)), taken);
     await writeFileAtomic(uidRangeFile, `${base}\n`);
   }
   if (!Number.isSafeInteger(base) || base < RANGE) {

@@ -1,0 +1,38 @@
+import { describe, expect, it } from 'vitest';
+import { freeRangeBase } from '../../../../src/engines/oci/host/id-map.ts';
+
+const SIZE = 65_536;
+const paths = ['/var/lib/sandbox-mcp', '/home/anna/.local/state/sandbox-mcp', '/tmp/s', '/tmp/t'];
+
+describe("the ids of a root server's sandboxes", () => {
+  it('are the same for every server of a state directory, and others for other directories', () => {
+    const bases = paths.map((path) => freeRangeBase(path, []));
+    expect(paths.map((path) => freeRangeBase(path, []))).toEqual(bases);
+    expect(new Set(bases).size).toBe(paths.length);
+  });
+
+  it('are whole ranges above those of containers and below the largest id', () => {
+    for (const path of paths) {
+      const base = freeRangeBase(path, []);
+      expect(base % SIZE).toBe(0);
+      expect(base).toBeGreaterThan(1_879_048_191);
+      expect(base + SIZE - 1).toBeLessThan(2 ** 31);
+    }
+  });
+
+  it('overlap no line of /etc/subuid', () => {
+    const path = '/var/lib/sandboxes';
+    const wanted = freeRangeBase(path, []);
+    for (const [start, count] of [
+      [wanted, SIZE],
+      [wanted - 1, 2],
+      [wanted + SIZE - 1, 1],
+    ] as const) {
+      const base = freeRangeBase(path, [{ owner: 'someone', start, count }]);
+      expect(base >= start + count || base + SIZE <= start).toBe(true);
+    }
+    expect(() => freeRangeBase(path, [{ owner: 'someone', start: 0, count: 2 ** 32 }])).toThrow(
+      'no free id range',
+    );
+  });
+});
