@@ -2,7 +2,6 @@
  * The egress gateway of one sandbox: decides on its connections and queries, and records what was allowed and
  * refused.
  */
-import { networkInterfaces } from 'node:os';
 import {
   type ConnectionEntry,
   ConnectionLog,
@@ -129,9 +128,4 @@ export class Gateway {
   close(): void {
     for (const tracked of this.#open) tracked.terminate('the gateway was closed');
   }
-}
-
-/** The addresses of this host's interfaces, as the system formats them. */
-export function hostAddresses(): string[] {
-  return Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));
 }

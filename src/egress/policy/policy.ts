@@ -10,7 +10,7 @@ import { parseDomainPattern, parseSubnet } from './parse-policy.ts';
 /** What the operator allows in addition to every policy, and which addresses are this host's own. */
 export interface HostNetwork {
   readonly opened: readonly Range[];
-  /** As the system formats them; read again for each decision, since they change. */
+  /** As the system formats them; asked for each decision, since they change. */
   readonly ownAddresses: () => readonly string[];
 }
 

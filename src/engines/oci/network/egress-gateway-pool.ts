@@ -1,8 +1,8 @@
 /** The egress gateways of the sandboxes that this process serves. */
 
 import { activityOf, type NetworkActivity } from '../../../egress/connection/connection-log.ts';
-import { hostAddresses } from '../../../egress/gateway.ts';
 import type { CredentialRule } from '../../../egress/policy/header-rules.ts';
+import { hostAddresses } from '../../../egress/policy/host-addresses.ts';
 import { parseRangeWithPort, type Range } from '../../../egress/policy/ip-ranges.ts';
 import {
   type Lookup,
@@ -59,7 +59,7 @@ export class EgressGatewayPool {
   constructor(options: EgressOptions, secrets: SecretStore, log: Logger) {
     this.#log = log;
     this.#secrets = secrets;
-    this.#hostNetwork = { opened: options.allow.map(operatorRange), ownAddresses: hostAddresses };
+    this.#hostNetwork = { opened: options.allow.map(operatorRange), ownAddresses: hostAddresses() };
     this.#lookup = systemLookup(options.dns);
     this.#lookupRecords = systemRecordLookup(options.dns);
     this.#refuseEch = options.refuseEch ?? false;
