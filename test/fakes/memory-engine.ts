@@ -24,7 +24,16 @@ import { SandboxError, throwIfCancelled } from '../../src/shared/errors.ts';
 import { unknownSandbox } from '../../src/shared/id-errors.ts';
 import { MemoryCommands, noFiles } from './memory-commands.ts';
 
-export type Operation = 'create' | 'get' | 'extendTimeout' | 'stop' | 'forget' | 'recover' | 'open' | 'close';
+export type Operation =
+  | 'create'
+  | 'get'
+  | 'extendTimeout'
+  | 'stop'
+  | 'forget'
+  | 'recover'
+  | 'open'
+  | 'listeners'
+  | 'close';
 
 const ENDED = ['stopped', 'aborted', 'failed'];
 
@@ -79,7 +88,10 @@ export class MemoryEngine implements Engine {
       },
       forwardedUrl: (sandboxId, port) =>
         this.#sandboxes.get(sandboxId)?.ports.find((each) => each.port === port)?.url ?? null,
-      listeners: async () => [],
+      listeners: async (sandboxId, signal) => {
+        await this.#enter('listeners', sandboxId, signal);
+        return [];
+      },
     };
   }
 

@@ -59,6 +59,16 @@ describe('a session', () => {
     expect((await session.info(neverAborted)).sandboxes).toMatchObject([{ ownership: 'attached' }]);
   });
 
+  it('reports the state of a sandbox that is too busy to name its listening ports', async () => {
+    const { registry, engine } = openWorld();
+    const session = registry.openSession('local');
+    await session.create(plainRequest, neverAborted);
+    expect((await session.info(neverAborted)).sandboxes).toMatchObject([{ listening: [] }]);
+    engine.hold('listeners');
+    const { sandboxes } = await session.info(neverAborted);
+    expect(sandboxes).toMatchObject([{ status: 'running', listening: null }]);
+  });
+
   it('still reports the state of a sandbox whose ports cannot be opened', async () => {
     const { registry, engine, log } = openWorld();
     const session = registry.openSession('local');

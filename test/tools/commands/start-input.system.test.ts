@@ -54,14 +54,16 @@ describe('a detached command that is waited for', () => {
       wait_for: { port: 8301, timeout_ms: 55_000 },
     });
     expect(answer.structured).toMatchObject({ ready: true, status: 'running' });
-    const { structured } = await server.call('session_info');
-    expect(structured['sandboxes']).toEqual([
-      expect.objectContaining({
-        listening_ports: [
-          { port: 8301, pid: expect.any(Number), program: expect.stringContaining('python') },
-        ],
-      }),
-    ]);
+    // A sandbox that is slow to answer is listed without them.
+    await expect
+      .poll(async () => (await server.call('session_info')).structured['sandboxes'])
+      .toEqual([
+        expect.objectContaining({
+          listening_ports: [
+            { port: 8301, pid: expect.any(Number), program: expect.stringContaining('python') },
+          ],
+        }),
+      ]);
     // A port that nobody exposed is exposed on the spot.
     const { structured: exposed } = await server.call('sandbox_domain', { port: 8301 });
     expect((await fetch(String(exposed['url']))).status).toBe(200);
