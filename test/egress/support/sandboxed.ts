@@ -32,7 +32,7 @@ export interface Sandboxed {
 
 /**
  * Starts a server that uses the test name server, and a sandbox in it. `EGRESS_RUNTIME=runc` chooses the
- * runtime, and `EGRESS_USER=ordinary` the user.
+ * runtime, `EGRESS_USER=ordinary` the user, and `EGRESS_SOURCE=snapshot` makes it from a snapshot.
  */
 export async function openSandboxed(world: World, args: string[] = []): Promise<Sandboxed> {
   const user = process.env['EGRESS_USER'] === 'ordinary' ? await makeOrdinaryUser(true) : null;
@@ -41,11 +41,19 @@ export async function openSandboxed(world: World, args: string[] = []): Promise<
     args: ['--egress-dns', world.dns, ...runtime, ...args],
     ...(user !== null && { wrap: (argv) => user.command(argv), stateDir: join(user.tmp, 's') }),
   });
-  const created = await server.call('sandbox_create', { timeout_ms: 600_000, resources: { vcpus: 1 } });
-  if (created.isError) throw new Error(created.text);
-  const setPolicy = async (policy: NetworkPolicy) => {
-    const answer = await server.call('sandbox_update_network_policy', { network_policy: { ...policy } });
+  const answered = async (tool: string, request: Record<string, unknown>) => {
+    const answer = await server.call(tool, request);
     if (answer.isError) throw new Error(answer.text);
+    return answer.structured;
+  };
+  const request = { timeout_ms: 600_000, resources: { vcpus: 1 } };
+  await answered('sandbox_create', request);
+  if (process.env['EGRESS_SOURCE'] === 'snapshot') {
+    const { snapshot_id } = await answered('sandbox_snapshot', {});
+    await answered('sandbox_create', { ...request, source: { type: 'snapshot', snapshot_id } });
+  }
+  const setPolicy = async (policy: NetworkPolicy) => {
+    await answered('sandbox_update_network_policy', { network_policy: { ...policy } });
   };
   const withPrelude = (script: string, names: Names) => {
     const constants = { GOOD: world.good, EVIL: world.evil, INNER: world.inner, META: world.meta, ...names };
