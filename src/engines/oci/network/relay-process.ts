@@ -9,7 +9,8 @@ import { Socket } from 'node:net';
 import type { ByteCounts, RedirectedConnection } from '../../../egress/connection/context.ts';
 import { whenSpawned } from '../../../shared/async/when-spawned.ts';
 import { verifyAgent } from '../host/agent-program.ts';
-import { encodeFrame, type Frame, FrameParser } from '../protocol/frames.ts';
+import { encodeFrame, type Frame } from '../protocol/frames.ts';
+import { FrameTurns } from './frame-turns.ts';
 import { RelayConnection } from './relay-connection.ts';
 import { errorCode, numbered, RELAY_FRAME } from './relay-frames.ts';
 import { RelayStreams } from './relay-streams.ts';
@@ -50,7 +51,6 @@ export class RelayProcess {
   readonly #streams: RelayStreams;
   readonly #handlers: RelayHandlers;
   readonly #links = new Map<number, RelayConnection>();
-  readonly #parser = new FrameParser();
   readonly #exited: Promise<void>;
   #listening: { resolve(): void; reject(error: Error): void } | null = null;
   #inode: bigint | null = null;
@@ -75,7 +75,8 @@ export class RelayProcess {
     child.stderr?.on('data', (chunk: Buffer) => {
       stderr = (stderr + chunk.toString()).slice(0, MAX_STDERR_CHARACTERS);
     });
-    control.on('data', (chunk: Buffer) => this.#receive(chunk));
+    // What a sandbox does on its network must not delay the answers to others.
+    new FrameTurns(control, (frame) => this.#take(frame));
     control.on('error', () => control.destroy());
     this.#exited = new Promise((resolve) => {
       child.once('error', (error) => this.#end(error.message, resolve));
@@ -172,11 +173,6 @@ export class RelayProcess {
     if (!this.#closing) this.#handlers.died(stderr);
     this.#closing = true;
     resolve();
-  }
-
-  #receive(chunk: Buffer): void {
-    this.#parser.feed(chunk);
-    for (let frame = this.#parser.take(); frame !== null; frame = this.#parser.take()) this.#take(frame);
   }
 
   #take({ type, body }: Frame): void {
