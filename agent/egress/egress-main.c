@@ -2,12 +2,16 @@
 #include "egress/egress.h"
 
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "process/process.h"
 
 #define EVENTS_MAX 64
 #define RESTARTS_MAX 1000
+/* Above the accounts of a sandbox, below `nobody`. */
+#define FIRST_ID 2000u
+#define LAST_ID 65533u
 
 /* Their addresses identify what an event is for. */
 static char tcp_mark, dns_mark, relay_mark;
@@ -31,10 +35,20 @@ static void receive_answer(void) {
   }
 }
 
+/*
+ * An id that nobody else has. Sandboxes share their ids on the host: one that keeps many descriptors in flight must not
+ * use up those of the others.
+ */
+static uid_t own_id(void) {
+  uint32_t random = 0;
+  if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random) random = (uint32_t)now_ms();
+  return FIRST_ID + random % (LAST_ID - FIRST_ID + 1);
+}
+
 static _Noreturn void run(void) {
   const char *failed = NULL;
   /* Root inside, since the relay's socket is in root's directory, but without any capability. */
-  if (!drop_privileges(0, 0, false, &failed)) _exit(70);
+  if (!drop_privileges_as(own_id(), 0, 0, false, &failed)) _exit(70);
   epoll = epoll_create1(EPOLL_CLOEXEC);
   if (epoll < 0 || !watch(egress.tcp_fd, &tcp_mark) || !watch(egress.dns_fd, &dns_mark)) _exit(70);
   egress_dns_begin();

@@ -13,6 +13,9 @@ int host_whiteouts(int argc, char **argv);
 int host_candidates(int argc, char **argv);
 int host_upper(int argc, char **argv);
 
+/* user-limits.c: lowers the limits of the user namespace of the process that the file names, where this user may. */
+void limit_users(const char *pid_file);
+
 /* mounts.c. Functions that return int return 0, or an exit code after printing what failed to standard error. */
 
 /* Leaves the host's mount namespace: only this process and its children see later mounts. */

@@ -4,6 +4,9 @@
  * SIGTERM, from the server or from the kernel when the server has died, it kills everything the runtime has started so
  * far. Once the runtime has succeeded, the container keeps running without it.
  *
+ *   --user-limits FILE       once the runtime has succeeded, lower the limits of the user namespace of the process that
+ *                            FILE names (see user-limits.c)
+ *   --nice N                 run the runtime and its container with a priority that is lower by N
  *   --hide-unified           hide the unified cgroup hierarchy of a hybrid host
  *   --ids BASE SIZE OWNER    make a user namespace with the sandbox's ids on the host, which belongs to the user OWNER
  *   --userns PATH            make that namespace reachable at PATH, an empty file, for the runtime
@@ -15,7 +18,7 @@
  *                            mount the directory SOURCE at TARGET with the same ids
  *   --overlay TARGET LAYERS  mount an overlay of these directories; relative paths start at the working directory
  *
- * Options apply in order. Only the runtime and its container see the mounts.
+ * The first two come first; the others apply in order. Only the runtime and its container see the mounts.
  */
 #include "host/host.h"
 
@@ -69,10 +72,35 @@ static int mount_workspace(char **argv, int tree, int *userns_fd) {
   return failed;
 }
 
+static int lower_priority(const char *by) {
+  int increment = 0;
+  if (sscanf(by, "%d", &increment) != 1) return EX_USAGE;
+  errno = 0;
+  return nice(increment) == -1 && errno != 0 ? fail("priority") : 0;
+}
+
+/* The file with the pid of the container's first process; NULL: its namespace keeps its limits. */
+static const char *user_limits_of;
+
+/* The options that an ordinary user may give too. Returns the index of what follows, or 0 after a failure. */
+static int apply_first_options(int argc, char **argv) {
+  int at = 2;
+  for (; argc - at > 1; at += 2) {
+    if (strcmp(argv[at], "--user-limits") == 0)
+      user_limits_of = argv[at + 1];
+    else if (strcmp(argv[at], "--nice") != 0)
+      break;
+    else if (lower_priority(argv[at + 1]) != 0)
+      return 0;
+  }
+  return at;
+}
+
 /* Returns the index of the program in `argv`, or 0 after a failure. */
 static int apply_options(int argc, char **argv) {
-  int at = 2, failed = 0, userns_fd = -1, workspace_ids_fd = -1;
+  int at = apply_first_options(argc, argv), failed = 0, userns_fd = -1, workspace_ids_fd = -1;
   int tree = -1;
+  if (at == 0) return 0;
   if (wants_workspace(argc, argv)) {
     /* Before the namespace changes: a descriptor from another mount namespace cannot be cloned. */
     tree = clone_tree(WORKSPACE_FD);
@@ -184,5 +212,7 @@ int host_launch(int argc, char **argv) {
     execv(argv[at], argv + at);
     _exit(fail(argv[at]));
   }
-  return wait_for_runtime(runtime, &watched);
+  int failed = wait_for_runtime(runtime, &watched);
+  if (failed == 0 && user_limits_of != NULL) limit_users(user_limits_of);
+  return failed;
 }

@@ -40,7 +40,14 @@ static bool set_capabilities(bool keep) {
   return syscall(SYS_capset, &header, data) == 0;
 }
 
-bool drop_privileges(uid_t uid, gid_t gid, bool keep_capabilities, const char **failed) {
+/* The kernel counts what a process takes, such as descriptors in flight, against its real user. */
+static bool set_user(uid_t counted_as, uid_t uid) {
+  if (setresuid(counted_as, uid, uid) == 0) return true;
+  /* An ordinary user may have few ids. */
+  return errno == EINVAL && setresuid(uid, uid, uid) == 0;
+}
+
+bool drop_privileges_as(uid_t counted_as, uid_t uid, gid_t gid, bool keep_capabilities, const char **failed) {
   *failed = "no_new_privs";
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;
   *failed = "bounding_set";
@@ -54,10 +61,14 @@ bool drop_privileges(uid_t uid, gid_t gid, bool keep_capabilities, const char **
   *failed = "setresgid";
   if (setresgid(gid, gid, gid) != 0) return false;
   *failed = "setresuid";
-  if (setresuid(uid, uid, uid) != 0) return false;
+  if (!set_user(counted_as, uid)) return false;
   *failed = "capset";
   if (!set_capabilities(keep_capabilities)) return false;
   *failed = "undumpable";
   /* Changing the uid resets the flag to fs.suid_dumpable, which the host may have relaxed. */
   return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
+}
+
+bool drop_privileges(uid_t uid, gid_t gid, bool keep_capabilities, const char **failed) {
+  return drop_privileges_as(uid, uid, gid, keep_capabilities, failed);
 }

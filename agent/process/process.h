@@ -20,6 +20,8 @@ extern struct agent agent;
 
 /* drop-privileges.c */
 bool drop_privileges(uid_t uid, gid_t gid, bool keep_capabilities, const char **failed);
+/* The same with another real user, where that id exists in the sandbox. */
+bool drop_privileges_as(uid_t counted_as, uid_t uid, gid_t gid, bool keep_capabilities, const char **failed);
 
 /* program.c: what a command or a terminal runs */
 struct program {

@@ -5,6 +5,7 @@ Without COUNT it holds what it has until it is killed.
 import ctypes
 import os
 import signal
+import socket
 import sys
 import time
 
@@ -46,6 +47,13 @@ def locked_memory(n):
     held.append(pages)
     address = ctypes.addressof(ctypes.c_char.from_buffer(pages))
     checked(libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(1 << 20)))
+
+
+def descriptors_in_flight(n):
+    # A message takes 253 of them, and a socket's queue a few hundred messages.
+    if n % 100 == 0:
+        held.append(socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM))
+    socket.send_fds(held[-1][0], [b"x"], [0] * 253)
 
 
 def shared_memory(n):

@@ -69,7 +69,9 @@ export function processLimit(vcpus: number): number {
 function cgroupRequest(host: Host, runtime: OciRuntime, sandboxId: string) {
   if (runtime.cgroups === 'none') return null;
   const path = runtime.cgroups === 'systemd' ? `user.slice:sandbox-mcp:${sandboxId}` : cgroupPath(sandboxId);
-  return { path, memory: true, swap: host.swapLimit, cpu: true, pids: true };
+  // A delegated scope keeps the share that systemd gives it.
+  const share = runtime.cgroups === 'systemd' ? null : host.cgroupLayout === 'v2' ? 'weight' : 'shares';
+  return { path, memory: true, swap: host.swapLimit, cpu: true, pids: true, share } as const;
 }
 
 async function handshake(connection: AgentConnection): Promise<{ remainingMs: number; egress: boolean }> {

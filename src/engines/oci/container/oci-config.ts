@@ -22,7 +22,15 @@ export interface ConfigRequest {
   vcpus: number;
   memoryMb: number;
   /** Null: no cgroup at all. */
-  cgroup: { path: string; memory: boolean; swap: boolean; cpu: boolean; pids: boolean } | null;
+  cgroup: {
+    path: string;
+    memory: boolean;
+    swap: boolean;
+    cpu: boolean;
+    pids: boolean;
+    /** How to set the share of the processors: for cgroups v1 or v2; null: not at all. */
+    share: 'shares' | 'weight' | null;
+  } | null;
   maxProcesses: number;
   /** The host's hard limit of open files; a sandbox can lower but not raise it. */
   maxOpenFiles: number;
@@ -67,6 +75,9 @@ const MASKED = [
 ];
 const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 const CPU_PERIOD_US = 100_000;
+/** Half of what other cgroups have by default, where processors are short: the server answers first. */
+const CPU_SHARES = 512;
+const CPU_WEIGHT = 50;
 /** Of one sandbox. All of the machine's share `kernel.pty.max`, 4,096 by default. */
 const MAX_TERMINALS = 256;
 
@@ -133,10 +144,13 @@ function resources(
   cgroup: NonNullable<ConfigRequest['cgroup']>,
 ): Record<string, object> {
   const memory = request.memoryMb * 1024 * 1024;
+  const share = cgroup.share === 'shares' ? { shares: CPU_SHARES } : {};
   return {
     // `swap` is memory plus swap: equal to the memory limit means no swap.
     ...(cgroup.memory ? { memory: cgroup.swap ? { limit: memory, swap: memory } : { limit: memory } } : {}),
-    ...(cgroup.cpu ? { cpu: { quota: request.vcpus * CPU_PERIOD_US, period: CPU_PERIOD_US } } : {}),
+    ...(cgroup.cpu ? { cpu: { ...share, quota: request.vcpus * CPU_PERIOD_US, period: CPU_PERIOD_US } } : {}),
+    // Runtimes convert shares to weights in different ways.
+    ...(cgroup.share === 'weight' ? { unified: { 'cpu.weight': String(CPU_WEIGHT) } } : {}),
     ...(cgroup.pids ? { pids: { limit: request.maxProcesses } } : {}),
   };
 }

@@ -44,6 +44,8 @@ const START_TIMEOUT_MS = 120_000;
 const AGENT_TIMEOUT_MS = 60_000;
 /** The agent's descriptor of the connection to the server that starts it. */
 const OWNER_FD = 4;
+/** How much lower the priority of a sandbox is that no cgroup gives a smaller share of the processors (nice(2)). */
+const NICENESS = 5;
 
 function runtimeArguments(runtime: OciRuntime, paths: SandboxPaths, id: string): string[] {
   const manager =
@@ -144,20 +146,21 @@ export async function startContainer(
     constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW,
   );
   const log = await open(paths.startLog, 'w', 0o600);
-  const hide = runtime.hideUnified ? ['--hide-unified'] : [];
+  const options = [
+    ...['--user-limits', paths.pidFile],
+    ...(runtime.cgroups === 'none' ? ['--nice', String(NICENESS)] : []),
+    ...(runtime.hideUnified ? ['--hide-unified'] : []),
+    ...launcher.mounts,
+  ];
   const workspace = typeof launcher.workspaceFd === 'number' ? [launcher.workspaceFd] : [];
   let owner: Socket | null = null;
   try {
-    const starting = spawn(
-      launcher.agent,
-      ['launch', ...hide, ...launcher.mounts, ...runtimeArguments(runtime, paths, id)],
-      {
-        // The agent directory is the only host directory that the container receives, as descriptor 3.
-        stdio: ['ignore', log.fd, log.fd, directory.fd, 'pipe', ...workspace],
-        cwd: paths.bundle,
-        env: runtimeEnvironment(),
-      },
-    );
+    const starting = spawn(launcher.agent, ['launch', ...options, ...runtimeArguments(runtime, paths, id)], {
+      // The agent directory is the only host directory that the container receives, as descriptor 3.
+      stdio: ['ignore', log.fd, log.fd, directory.fd, 'pipe', ...workspace],
+      cwd: paths.bundle,
+      env: runtimeEnvironment(),
+    });
     const launching = await whenSpawned(starting);
     owner = ownerConnection(launching);
     const exitCode = await runToExit(launching, anySignal([signal, AbortSignal.timeout(START_TIMEOUT_MS)]));

@@ -3,6 +3,7 @@
  * (docs/agent-protocol.md).
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, rm } from 'node:fs/promises';
 import { Socket } from 'node:net';
@@ -19,6 +20,8 @@ import { RelayStreams } from './relay-streams.ts';
 const MAX_QUERIES = 256;
 const MAX_STDERR_CHARACTERS = 1_000;
 const QUERY_HEAD = 8;
+/** Ids inside a sandbox above those of its accounts, and below `nobody`. */
+const COUNTED_IDS = [2_000, 65_534] as const;
 
 export interface RelayHandlers {
   connection(connection: RedirectedConnection): void;
@@ -96,11 +99,12 @@ export class RelayProcess {
     let streams: RelayStreams | null = null;
     try {
       streams = await RelayStreams.open(place.dir);
-      const starting = spawn(place.program, ['relay'], {
+      const { uid, gid } = place.owner;
+      const ids = process.getuid?.() === 0 ? [uid, gid, uid + randomInt(...COUNTED_IDS)] : [];
+      const starting = spawn(place.program, ['relay', ...ids.map(String)], {
         stdio: ['ignore', 'ignore', 'pipe', 'pipe', directory.fd, streams.directory.fd],
         env: {},
         cwd: '/',
-        ...(process.getuid?.() === 0 ? place.owner : {}),
       });
       return new RelayProcess(await whenSpawned(starting), directory, streams, handlers);
     } catch (error) {
