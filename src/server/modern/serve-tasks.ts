@@ -59,6 +59,7 @@ function wireTask({ taskId, status, createdAt, updatedAt, ttlMs, pollIntervalMs,
     lastUpdatedAt: new Date(updatedAt).toISOString(),
     ttlMs,
     pollIntervalMs,
-    ...(result !== undefined && { result }),
+    // As the call itself would have been answered.
+    ...(result !== undefined && { result: { resultType: 'complete', ...result } }),
   };
 }

@@ -1,13 +1,13 @@
 /** The tasks extension of the revision 2026-07-28: long calls that continue after their answer. */
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import type { Snapshot } from '../../src/engines/engine.ts';
-import { Tasks } from '../../src/server/tasks.ts';
-import { MemorySnapshots } from '../fakes/memory-snapshots.ts';
-import { openWorld } from '../registry/support/registry.ts';
-import { type HttpServer, post, startHttp } from './http/support/http-server.ts';
-import { REVISION } from './http/support/newest-client.ts';
-import { deferred } from './support/connected-server.ts';
+import type { Snapshot } from '../../../src/engines/engine.ts';
+import { Tasks } from '../../../src/server/tasks.ts';
+import { MemorySnapshots } from '../../fakes/memory-snapshots.ts';
+import { openWorld } from '../../registry/support/registry.ts';
+import { type HttpServer, post, startHttp } from '../http/support/http-server.ts';
+import { REVISION } from '../http/support/newest-client.ts';
+import { deferred } from '../support/connected-server.ts';
 
 const EXTENSION = 'io.modelcontextprotocol/tasks';
 const KNOWN = { extensions: { [EXTENSION]: {} } };
