@@ -2,7 +2,7 @@
 // dist/server.cjs, which that one loads, and dist/parts, packages that most servers never load.
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { writeCodeCache } from './write-code-cache.mjs';
 
@@ -14,6 +14,8 @@ const SERVER = join(OUT_DIR, 'server.cjs');
 const COMPOSITION = './composition.ts';
 /** Packages with a bundle of their own in `dist/parts`. Each is imported by the names of its exports only. */
 const SELDOM = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent'];
+/** A source file with a bundle of its own there, with its packages. */
+const TRACING = 'src/server/http/tracing/open-telemetry.ts';
 const TOOL_LIST = join(OUT_DIR, 'tools.json');
 const STAMP_FILE = join(ROOT, 'node_modules/.cache/sandbox-mcp/build.json');
 
@@ -74,9 +76,10 @@ export async function buildJavaScript() {
     ...SELDOM.map((name) =>
       build({ ...script, entryPoints: [name], banner: { js: importMetaUrl }, plugins: [inParts('./')] }),
     ),
+    build({ ...script, entryPoints: [TRACING], banner: { js: importMetaUrl } }),
   ]);
   const files = [
-    ...parts.map((part, index) => fileOf(join(PARTS, partOf(SELDOM[index])), part)),
+    ...parts.map((part, index) => fileOf(join(PARTS, partOf(SELDOM[index] ?? TRACING)), part)),
     fileOf(SERVER, server),
     { path: TOOL_LIST, contents: list.json },
     // Last: until then the previous one still finds what belongs to it.
@@ -103,14 +106,18 @@ function fileOf(path, { outputFiles: [{ contents }] }) {
 
 /** The file name of a package in `dist/parts`. */
 function partOf(name) {
+  if (name === TRACING) return `${basename(name, '.ts')}.cjs`;
   return `${name.replace('@', '').replace('/', '-')}.cjs`;
 }
 
-/** Leaves these packages to their own bundles, which are in `directory` from where they are required. */
+/** Leaves these packages, and the tracing, to their own bundles, which are in `directory` from where they are required. */
 function inParts(directory) {
   return {
     name: 'in-parts',
     setup(build) {
+      build.onResolve({ filter: /\/open-telemetry\.ts$/ }, ({ kind }) =>
+        kind === 'entry-point' ? null : { path: `${directory}${partOf(TRACING)}`, external: true },
+      );
       build.onResolve({ filter: /^[@a-z]/ }, ({ path, kind }) =>
         kind !== 'entry-point' && SELDOM.includes(path)
           ? { path: `${directory}${partOf(path)}`, external: true }

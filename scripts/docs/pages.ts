@@ -60,6 +60,10 @@ const SECRET_ROWS = [
     'Bearer token for `/metrics` of `--transport http`. Unset: only programs on the same machine can read them.',
   ],
   [
+    '`OTEL_EXPORTER_OTLP_ENDPOINT`',
+    'Where `--transport http` sends [traces](deploy.md#traces), by OpenTelemetry; its other variables apply as well. Unset: nowhere.',
+  ],
+  [
     '`SANDBOX_MCP_SECRET_NAME`',
     'The value of secret `NAME`: capital letters, digits and `_`, not ending in `_DOMAINS` or `_ENV`.',
   ],

@@ -29,6 +29,8 @@ export interface HttpSettings {
   readonly oauth: OAuthSettings | null;
   /** SHA-256 digest of the token for `/metrics`; null: only this machine may read them. */
   readonly metricsDigest: string | null;
+  /** Whether OpenTelemetry's variables say where to send traces. */
+  readonly traces: boolean;
   /** Previews are at subdomains of this name; null: there are none. */
   readonly previewHost: string | null;
   readonly previewAccess: (typeof PREVIEW_ACCESS)[number];
@@ -72,6 +74,7 @@ export function httpSettings(sources: HttpSources): HttpSettings {
     tokens: serves ? tokens(sources) : [],
     oauth: oauthSettings(given),
     metricsDigest: metricsDigest(sources),
+    traces: sendsTraces(sources.env),
     previewHost: previewHost(given('preview-host'), publicUrl === undefined),
     previewAccess: oneOf(value('preview-access'), PREVIEW_ACCESS),
     maxSessions: count(value('max-sessions')),
@@ -148,6 +151,13 @@ function metricsDigest({ env }: HttpSources): string | null {
     { origin: METRICS_VARIABLE, value: null },
     'is not valid; use 16 or more letters, digits and -._~+/ characters.',
   );
+}
+
+/** The variables of OpenTelemetry's specification; its libraries read the rest of them. */
+function sendsTraces(env: HttpSources['env']): boolean {
+  const endpoint = env['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT'] || env['OTEL_EXPORTER_OTLP_ENDPOINT'];
+  const isDisabled = env['OTEL_SDK_DISABLED']?.toLowerCase() === 'true';
+  return endpoint !== undefined && endpoint !== '' && !isDisabled && env['OTEL_TRACES_EXPORTER'] !== 'none';
 }
 
 function digestOf(token: string): string {

@@ -18,6 +18,8 @@ export interface CallOutcome {
   /** Null if it succeeded. */
   readonly code: ErrorCode | null;
   readonly durationMs: number;
+  /** The `traceparent` of W3C Trace Context that the client sent along; null if it sent none. */
+  readonly traceParent: string | null;
 }
 
 /**
@@ -31,7 +33,7 @@ export async function callTool(
   log: Logger,
   callTimeout: CallTimeout,
   answers: ClientAnswers = REST,
-  onOutcome: (outcome: CallOutcome) => void = () => {},
+  onOutcome: (outcome: Omit<CallOutcome, 'traceParent'>) => void = () => {},
 ): Promise<CallResult> {
   const started = context.now();
   const report = (code: ErrorCode | null): number => {

@@ -59,6 +59,7 @@ export function createServer(options: ServerOptions): Connection {
       name: params.name,
       arguments: request.params.given,
       progressToken: params._meta?.progressToken,
+      meta: params._meta,
       answers: answers(),
       ask: canAsk(server.getClientCapabilities()?.elicitation) ? askThrough(extra, config) : null,
       signal: extra.signal,

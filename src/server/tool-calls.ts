@@ -39,6 +39,8 @@ export interface ToolCallRequest {
   readonly arguments: unknown;
   /** Set if the client wants to be notified of progress. */
   readonly progressToken: string | number | undefined;
+  /** `_meta` of the request. */
+  readonly meta: Readonly<Record<string, unknown>> | undefined;
   readonly answers: ClientAnswers;
   /** Null if the client cannot ask its user. */
   readonly ask: AskUser | null;
@@ -138,7 +140,10 @@ export class ToolCalls {
         now: Date.now,
       };
       const limits = { callMs: config.callTimeoutMs, ...callTimeout, late, lifted: lifted.signal };
-      return callTool(this.#tools, request, context, log, limits, request.answers, onOutcome);
+      const traceParent = traceParentOf(request);
+      return callTool(this.#tools, request, context, log, limits, request.answers, (outcome) =>
+        onOutcome?.({ ...outcome, traceParent }),
+      );
     });
   }
 
@@ -146,4 +151,9 @@ export class ToolCalls {
   end(reason: Error): Promise<void> {
     return this.#running.end(reason);
   }
+}
+
+function traceParentOf({ meta }: ToolCallRequest): string | null {
+  const given = meta?.['traceparent'];
+  return typeof given === 'string' ? given : null;
 }

@@ -42,3 +42,14 @@ it('keeps the digest of the token for metrics, and does not show a bad one', () 
     'SANDBOX_MCP_METRICS_TOKEN is not valid',
   );
 });
+
+it.each<[Record<string, string>, boolean]>([
+  [{}, false],
+  [{ OTEL_EXPORTER_OTLP_ENDPOINT: '' }, false],
+  [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318' }, true],
+  [{ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://127.0.0.1:4318/v1/traces' }, true],
+  [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318', OTEL_SDK_DISABLED: 'true' }, false],
+  [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://127.0.0.1:4318', OTEL_TRACES_EXPORTER: 'none' }, false],
+])('with %j it sends traces: %s', (env, sends) => {
+  expect(load({}, env).http.traces).toBe(sends);
+});

@@ -10,6 +10,7 @@ import type { SessionEndReason } from '../../registry/types.ts';
 import { Lazy } from '../../shared/async/lazy.ts';
 import { type Clock, completesWithin, systemClock } from '../../shared/clock.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/log.ts';
 import { isLoopback } from '../../shared/network/loopback.ts';
 import { selectTools } from '../select-tools.ts';
 import { createAuthenticator } from './authenticate.ts';
@@ -33,6 +34,7 @@ import { serveUpgrades } from './previews/upgrades.ts';
 import { RateLimit } from './rate-limit.ts';
 import { refuse, sendJson } from './reply.ts';
 import { type SignalSource, shutdownSignals } from './shutdown-signals.ts';
+import type { Tracing, TracingOptions } from './tracing/tracing.ts';
 
 /** How long calls may still run after the first signal. */
 const DRAIN_MS = 10_000;
@@ -43,6 +45,8 @@ const HEADERS_MS = 30_000;
 const KEEP_ALIVE_MS = 65_000;
 /** What servers that exited left, and records past their retention, are removed this often. */
 const RECOVERY_MS = 600_000;
+/** Time to send the last traces. */
+const TRACES_MS = 1_000;
 
 export interface HttpOptions extends Omit<HttpSessionsOptions, 'clock'> {
   /** The default: this process. */
@@ -75,12 +79,17 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   };
   const server = createHttpServer(limits);
   const tools = selectTools(options.tools, config);
+  const engine = config.engine === 'vercel' ? 'vercel' : 'oci';
+  const tracing = config.http.traces ? await openTracing({ version: options.version, engine, log }) : null;
   const openOAuth = await loadOAuth(options, offeredScopes(tools, config));
   // No further await: a request before the handler is set would not be answered.
   await listen(server, host, port);
   const url = urlOf(host, server.address());
   const oauth = openOAuth(`${publicUrl ?? url}/mcp`);
-  const onOutcome: HttpSessionsOptions['onOutcome'] = (outcome) => metrics.recordCall(outcome);
+  const onOutcome: HttpSessionsOptions['onOutcome'] = (outcome) => {
+    metrics.recordCall(outcome);
+    tracing?.recordCall(outcome);
+  };
   const sessions = new HttpSessions({ ...options, clock, onOutcome });
   const metrics = new Metrics({ sessions: () => sessions.size, registry });
   const publicHost = publicUrl === null ? [] : [new URL(publicUrl).hostname];
@@ -158,6 +167,7 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   await Promise.all([sessions.close('signal'), stateless.ifUsed((requests) => requests.close('signal'))]);
   server.closeAllConnections();
   connections?.closeAll();
+  await closeTracing(tracing, clock, log);
   return 'signal';
 }
 
@@ -183,6 +193,22 @@ function openGit(
   registry.publishRepositories((sandbox) => `${url}${GIT_PATH}${names.nameOf(sandbox)}`);
   const admit = gitAdmission({ ownerOnly: config.http.previewAccess === 'owner', ...access });
   return new GitRequests({ names, registry, admit, log });
+}
+
+/** Loads the libraries for traces. */
+async function openTracing(options: TracingOptions): Promise<Tracing> {
+  const { startTracing } = await import('./tracing/open-telemetry.ts');
+  return startTracing(options);
+}
+
+/** A collector that does not answer must not keep the server alive. */
+async function closeTracing(tracing: Tracing | null, clock: Clock, log: Logger): Promise<void> {
+  if (tracing === null) return;
+  try {
+    await completesWithin(clock, TRACES_MS, tracing.close());
+  } catch (error) {
+    log.warn({ err: error }, 'The last traces could not be sent.');
+  }
 }
 
 async function sendMetrics(

@@ -27,6 +27,7 @@ export function createModernServer(calls: ToolCalls, options: ServerOptions): Se
       name,
       arguments: given,
       progressToken: _meta?.progressToken,
+      meta: _meta,
       answers: sharedAnswersFor(config.answers, clientOf(context)),
       ask: question.ask,
       signal: context.mcpReq.signal,

@@ -13,10 +13,11 @@ import { z } from 'zod';
 import { waitForCleanUps } from '../../support/leftovers.ts';
 import { SERVER } from '../../support/server.ts';
 import { CALL_TIMEOUT_MS, PATIENT } from '../../support/timeout-factor.ts';
+import { startTraceCollector } from './support/trace-collector.ts';
 
 const TOKENS = { ann: 'token-of-ann-0123456789', bob: 'token-of-bob-0123456789' };
 
-async function startServer() {
+async function startServer(variables: Record<string, string>) {
   const stateDir = await mkdtemp(join(tmpdir(), 's-'));
   const flags = ['--transport', 'http', '--port', '0', '--state-dir', stateDir, ...PATIENT];
   const tokens = Object.entries(TOKENS).map((entry) => entry.join(':'));
@@ -24,6 +25,7 @@ async function startServer() {
     PATH: process.env['PATH'] ?? '',
     TMPDIR: tmpdir(),
     SANDBOX_MCP_AUTH_TOKENS: tokens.join(','),
+    ...variables,
   };
   const child = spawn(process.execPath, [SERVER, ...flags], { env, stdio: ['ignore', 'pipe', 'pipe'] });
   const exited = once(child, 'exit');
@@ -50,8 +52,9 @@ async function connect(url: string, token: string) {
   const requestInit = { headers: { authorization: `Bearer ${token}` } };
   await client.connect(new StreamableHTTPClientTransport(new URL(url), { requestInit }));
   onTestFinished(() => client.close());
-  return async (name: string, args: Record<string, unknown> = {}) => {
-    const result = await client.callTool({ name, arguments: args }, undefined, { timeout: CALL_TIMEOUT_MS });
+  return async (name: string, args: Record<string, unknown> = {}, _meta: Record<string, unknown> = {}) => {
+    const params = { name, arguments: args, _meta };
+    const result = await client.callTool(params, undefined, { timeout: CALL_TIMEOUT_MS });
     const { content, structuredContent } = z
       .object({
         content: z.array(z.object({ text: z.string() })),
@@ -75,13 +78,20 @@ async function visit(server: string, preview: URL): Promise<string> {
   return streamText(response);
 }
 
+/** Of a client that traces its calls. */
+const TRACE_PARENT = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+
 it('two principals work in sandboxes of their own, and SIGTERM answers and ends everything', async () => {
-  const { child, exited, url, logged } = await startServer();
+  const collector = await startTraceCollector();
+  const { child, exited, url, logged } = await startServer({
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_RESOURCE_ATTRIBUTES: 'deployment.environment.name=test',
+  });
   const [ann, bob] = await Promise.all([connect(url, TOKENS.ann), connect(url, TOKENS.bob)]);
   await Promise.all([ann('sandbox_create', { interactive: true, ports: [3000] }), bob('sandbox_create')]);
   await ann('sandbox_write_files', { files: [{ path: 'note', content: 'from ann' }] });
   const [read, missing] = await Promise.all([
-    ann('sandbox_run_command', { cmd: 'cat', args: ['note'] }),
+    ann('sandbox_run_command', { cmd: 'cat', args: ['note'] }, { traceparent: TRACE_PARENT }),
     bob('sandbox_read_file', { path: 'note' }),
   ]);
   expect(read.text).toContain('from ann');
@@ -106,4 +116,26 @@ it('two principals work in sandboxes of their own, and SIGTERM answers and ends 
   expect((await waiting).text).toMatch(/cancelled|session/i);
   expect(await exited).toEqual([0, null]);
   expect(logged()).not.toContain(TOKENS.ann);
+
+  expect(collector.refused).toEqual([]);
+  expect(collector.resources[0]).toMatchObject({
+    'service.name': 'sandbox-mcp',
+    'deployment.environment.name': 'test',
+  });
+  const spanOf = (tool: string) => collector.spans.find(({ name }) => name === `tools/call ${tool}`);
+  expect(spanOf('sandbox_create')).toMatchObject({
+    kind: 2,
+    attributes: { 'gen_ai.tool.name': 'sandbox_create', 'sandbox_mcp.engine': 'oci' },
+  });
+  expect(spanOf('shell_send')).toMatchObject({
+    attributes: { 'error.type': 'not_found' },
+    status: { code: 2 },
+  });
+  const [, traceId, parentSpanId] = TRACE_PARENT.split('-');
+  expect(collector.spans).toContainEqual(
+    expect.objectContaining({ name: 'tools/call sandbox_run_command', traceId, parentSpanId }),
+  );
+  // Sent at the end, after the signal.
+  expect(collector.spans.filter(({ name }) => name === 'tools/call sandbox_run_command')).toHaveLength(2);
+  expect(JSON.stringify(collector.spans)).not.toMatch(/sbx_|from ann|note/);
 });

@@ -1,12 +1,21 @@
+import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { TOOLS } from '../../../tools/index.ts';
 import { MemorySnapshots } from '../../fakes/memory-snapshots.ts';
 import { openWorld, temporaryFolder } from '../../registry/support/registry.ts';
 import { textOf, toolOf } from '../support/connected-server.ts';
-import { connect, type HttpServerOptions, INITIALIZE, post, startHttp } from './support/http-server.ts';
+import {
+  connect,
+  type HttpServer,
+  type HttpServerOptions,
+  INITIALIZE,
+  post,
+  startHttp,
+} from './support/http-server.ts';
+import { connectNewest, REVISION } from './support/newest-client.ts';
 
 const ANN = 'token-of-ann-0123456789';
 const BOB = 'token-of-bob-0123456789';
@@ -45,6 +54,31 @@ describe('authentication', () => {
     expect(statuses).toEqual([200, 200, 429, 200]);
   });
 });
+
+/** The id of an event that a stream of this session of Ann's has had. */
+async function eventOf(server: HttpServer, session: Record<string, string>): Promise<string> {
+  const call = {
+    jsonrpc: '2.0',
+    id: 99,
+    method: 'tools/call',
+    params: { name: 'session_info', arguments: {} },
+  };
+  const headers = { authorization: `Bearer ${ANN}`, 'mcp-protocol-version': '2025-11-25', ...session };
+  const [, id] = /^id: (.*)$/m.exec(await (await post(server, call, headers)).text()) ?? [];
+  if (id === undefined) throw new Error('the stream has no event id');
+  return id;
+}
+
+/** The status of a visit to a preview. Its name may not resolve, so the connection is made to the server. */
+async function previewStatus(server: string, preview: string, token: string): Promise<number | undefined> {
+  const request = httpRequest(server.replace('localhost', '127.0.0.1'), {
+    headers: { host: new URL(preview).host, authorization: `Bearer ${token}` },
+    agent: false,
+  }).end();
+  const [response] = await once(request, 'response');
+  response.resume();
+  return response.statusCode;
+}
 
 describe('two principals', () => {
   /** Arguments with which each tool would act on the given objects, if they were the caller's. */
@@ -141,7 +175,8 @@ describe('two principals', () => {
       for (const id of Object.values(real)) expect(answer, name).not.toContain(id);
     }
     expect(world.engine.calls.slice(before)).toEqual([]);
-    expect([...attempts.map(([name]) => name), ...OWN].sort()).toEqual(TOOLS.map(({ name }) => name).sort());
+    const { tools } = await bob.client.listTools();
+    expect([...attempts.map(([name]) => name), ...OWN].sort()).toEqual(tools.map(({ name }) => name).sort());
     // Everything is still there for its owner.
     expect(textOf(await ann.client.callTool({ name: 'sandbox_get' }))).toContain('running');
     const kept = await ann.client.callTool({ name: 'snapshot_get', arguments: { snapshot_id } });
@@ -159,6 +194,63 @@ describe('two principals', () => {
       expect((await fetch(`${server.url}/mcp`, { method, headers })).status).toBe(404);
     }
     await client.ping();
+  });
+
+  it('learn nothing of each other from any URL', async () => {
+    const flags = { 'preview-access': 'owner' };
+    const server = await startForTwo({ flags });
+    const ann = await connect(server, ANN);
+    const created = await ann.client.callTool({ name: 'sandbox_create', arguments: { ports: [3000] } });
+    const domain = await ann.client.callTool({ name: 'sandbox_domain', arguments: { port: 3000 } });
+    const { sandbox_id } = z.looseObject({ sandbox_id: z.string() }).parse(created.structuredContent);
+    const { url } = z.looseObject({ url: z.url() }).parse(domain.structuredContent);
+    const secrets = [sandbox_id, new URL(url).hostname, ann.transport.sessionId ?? '', 'ann'];
+    const session = { 'mcp-session-id': ann.transport.sessionId ?? '' };
+    const accept = 'application/json, text/event-stream';
+    const modern = { 'mcp-protocol-version': REVISION };
+    const ping = { jsonrpc: '2.0', id: 9, method: 'ping' };
+    const open = await post(server, INITIALIZE, { authorization: `Bearer ${BOB}` });
+    const own = { 'mcp-session-id': open.headers.get('mcp-session-id') ?? '' };
+    const events = await eventOf(server, session);
+    const requests: [string, string, Record<string, string>, object | null, number][] = [
+      ['POST', '/mcp', session, ping, 404],
+      ['POST', '/mcp', session, INITIALIZE, 404],
+      ['POST', '/mcp', { ...session, ...modern }, ping, 400],
+      ['GET', '/mcp', session, null, 404],
+      ['GET', '/mcp', { ...session, 'last-event-id': events }, null, 404],
+      ['GET', '/mcp', { ...own, 'last-event-id': events }, null, 400],
+      ['GET', '/mcp', { ...session, ...modern }, null, 405],
+      ['DELETE', '/mcp', session, null, 404],
+      ['DELETE', '/mcp', { ...session, ...modern }, null, 405],
+      ['GET', '/metrics', {}, null, 200],
+      ['GET', '/healthz', {}, null, 200],
+      ['GET', '/.well-known/oauth-protected-resource', {}, null, 404],
+      ['GET', '/', {}, null, 404],
+    ];
+    for (const [method, path, headers, body, status] of requests) {
+      const response = await fetch(server.url + path, {
+        method,
+        headers: { authorization: `Bearer ${BOB}`, accept, 'content-type': 'application/json', ...headers },
+        body: body === null ? null : JSON.stringify(body),
+      });
+      const text = await response.text();
+      expect([method, path, response.status]).toEqual([method, path, status]);
+      for (const secret of secrets) expect(text, `${method} ${path}`).not.toContain(secret);
+    }
+    expect(await previewStatus(server.url, url, BOB)).toBe(404);
+    await ann.client.ping();
+  });
+
+  it('share no conversation, even with the same name', async () => {
+    const server = await startForTwo();
+    const [ann, bob] = [
+      await connectNewest(server, { mode: 'pin', token: ANN }),
+      await connectNewest(server, { mode: 'pin', token: BOB }),
+    ];
+    const { sandbox_id } = await ann.call('sandbox_create', {}, 'work');
+    expect((await bob.call('sandbox_get', {}, 'work')).text).toContain('no current sandbox');
+    expect((await bob.call('session_info', {}, 'work')).text).not.toContain(String(sandbox_id));
+    expect(await ann.call('sandbox_get', {}, 'work')).toMatchObject({ sandbox_id });
   });
 
   it('find what they own after a restart, and nothing else', async () => {
