@@ -2,8 +2,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import { SERVER } from '../support/server.ts';
 import type { Ending } from './endings.ts';
+import type { Mode } from './library-clients.ts';
 
 /** What a model sees of one answer. */
 export interface Shown {
@@ -19,12 +19,18 @@ export interface ClientProcess {
   end(way: Ending): Promise<void>;
 }
 
+export type Target =
+  | { readonly command: string; readonly args: readonly string[] }
+  | { readonly url: string; readonly headers: Readonly<Record<string, string>> };
+
 export interface ClientOptions {
   /** Holds `host.mjs`, `drivers/` and what they import. */
   folder: string;
   driver: string;
   node: string;
-  serverArgs: readonly string[];
+  /** The command of the server, or where it is. */
+  target: Target;
+  mode?: Mode;
   /** The working directory, environment and temporary folder of the program. */
   home: string;
 }
@@ -35,11 +41,11 @@ interface Reply {
   error?: string;
 }
 
-/** Starts the program and connects its client to the built server. */
+/** Starts the program and connects its client to the server. */
 export async function startClient(options: ClientOptions): Promise<ClientProcess> {
-  const { folder, driver, home } = options;
-  const server = [process.execPath, SERVER, ...options.serverArgs];
-  const host = fork(join(folder, 'host.mjs'), [join(folder, 'drivers', driver), ...server], {
+  const { folder, driver, home, target, mode } = options;
+  const args = [join(folder, 'drivers', driver), JSON.stringify({ ...target, mode })];
+  const host = fork(join(folder, 'host.mjs'), args, {
     execPath: options.node,
     execArgv: [],
     cwd: home,
@@ -47,7 +53,12 @@ export async function startClient(options: ClientOptions): Promise<ClientProcess
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   });
   const ask = asker(host);
-  await ask('connect');
+  try {
+    await ask('connect');
+  } catch (error) {
+    host.kill('SIGKILL');
+    throw error;
+  }
   return {
     async call(name, given) {
       const shown = await ask('call', { name, given });

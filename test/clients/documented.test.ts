@@ -10,9 +10,13 @@ import { rowsOf, withRows } from './table-rows.ts';
 
 const PAGE = readFileSync(join(import.meta.dirname, '../../docs/clients.md'), 'utf8');
 
+/** They end in one way only. */
+const CONNECTING_PER_CALL = LIBRARY_CLIENTS.filter(({ connectsPerCall }) => connectsPerCall).map(libraryKey);
+
 describe('the page about clients', () => {
   it.each([
     ['library-jobs', LIBRARY_CLIENTS.map(libraryKey)],
+    ['library-http', LIBRARY_CLIENTS.map(libraryKey)],
     ['library-tokens', LIBRARY_CLIENTS.map(({ title }) => title)],
     ['agent-jobs', AGENTS.map(agentKey)],
     ['agent-tokens', AGENTS.map(({ title }) => title)],
@@ -26,9 +30,16 @@ describe('the page about clients', () => {
     for (const [key, results, copies, ...more] of rowsOf(PAGE, name)) {
       expect([key, results]).toEqual([key, 'as expected']);
       expect(['one', 'the program chooses']).toContain(copies);
-      expect([...new Set(more.slice(name === 'library-jobs' ? 1 : 0))]).toEqual(['nothing']);
+      const left = more.slice(name === 'library-jobs' ? 1 : 0).filter((text) => text !== 'not tried');
+      expect([key, ...new Set(left)]).toEqual([key, 'nothing']);
+      if (left.length < more.length - 1) expect(CONNECTING_PER_CALL).toContain(key);
     }
   });
+});
+
+it('the page tells of runs over HTTP as expected, which left nothing', () => {
+  for (const [key, ...cells] of rowsOf(PAGE, 'library-http'))
+    expect([key, ...cells]).toEqual([key, 'as expected', 'nothing']);
 });
 
 describe('the form of answers', () => {

@@ -4,8 +4,7 @@
  */
 import { argv, exit } from 'node:process';
 
-const [driver, ...serverCommand] = argv.slice(2);
-const [command, ...args] = serverCommand;
+const [driver, target] = argv.slice(2);
 const { connect } = await import(driver);
 
 /**
@@ -16,7 +15,7 @@ let server = null;
 
 const actions = {
   async connect() {
-    server = await connect({ command, args });
+    server = await connect(JSON.parse(target));
     return null;
   },
   async call({ name, given }) {

@@ -1,3 +1,6 @@
+/** How version 2 of the SDK's client agrees with a server on a revision of the protocol. */
+export type Mode = 'legacy' | 'auto' | { readonly pin: string };
+
 /** The client libraries that the job runs through, pinned. */
 export interface LibraryClient {
   readonly name: string;
@@ -7,6 +10,11 @@ export interface LibraryClient {
   readonly packages: readonly string[];
   /** A file of `drivers/`. */
   readonly driver: string;
+  readonly mode?: Mode;
+  /** False if its driver knows the standard streams only. */
+  readonly http?: false;
+  /** True if each call is a client of its own, so that it ends in one way only. */
+  readonly connectsPerCall?: true;
   /** True if it needs a newer Node than 20. */
   readonly needsNewerNode?: boolean;
   /** What docs/clients.md recommends for it. */
@@ -46,9 +54,26 @@ export const LIBRARY_CLIENTS: readonly LibraryClient[] = [
   },
   {
     name: 'client-2',
-    title: 'MCP TypeScript client 2',
+    title: 'MCP TypeScript client 2, legacy',
     packages: ['@modelcontextprotocol/client@2.4.0'],
     driver: 'client-2.mjs',
+    mode: 'legacy',
+    raw: true,
+  },
+  {
+    name: 'client-2-auto',
+    title: 'MCP TypeScript client 2, auto',
+    packages: ['@modelcontextprotocol/client@2.4.0'],
+    driver: 'client-2.mjs',
+    mode: 'auto',
+    raw: true,
+  },
+  {
+    name: 'client-2-pinned',
+    title: 'MCP TypeScript client 2, pinned to 2026-07-28',
+    packages: ['@modelcontextprotocol/client@2.4.0'],
+    driver: 'client-2.mjs',
+    mode: { pin: '2026-07-28' },
     raw: true,
   },
   {
@@ -92,6 +117,7 @@ export const LIBRARY_CLIENTS: readonly LibraryClient[] = [
     title: 'LlamaIndex tools',
     packages: ['@llamaindex/tools@0.2.1'],
     driver: 'llamaindex.mjs',
+    http: false,
     imageBecomes: 'base64',
   },
 ];

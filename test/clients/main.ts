@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { AGENTS, type Agent } from './agents/agents.ts';
 import { runAgent } from './agents/run-agent.ts';
+import { ENDINGS } from './endings.ts';
 import { copyDrivers, installPackages } from './install.ts';
 import { LIBRARY_CLIENTS, type LibraryClient, NEWER_NODE } from './library-clients.ts';
 import {
@@ -26,7 +27,7 @@ import {
   type Report,
   updatedPage,
 } from './report.ts';
-import { type ClientReport, runLibraryClient } from './run-library-client.ts';
+import { type ClientSetup, runHttpClient, runLibraryClient } from './run-library-client.ts';
 
 const PAGE = join(import.meta.dirname, '../../docs/clients.md');
 
@@ -66,28 +67,41 @@ try {
 async function runAll(clients: readonly LibraryClient[], folder: string): Promise<boolean> {
   const reports: LibraryReport[] = [];
   const isGood = await forEach(clients, async (client) => {
-    const report = { client, ...(await runOne(client, folder)) };
+    const report = await runOne(client, folder);
     reports.push(report);
     await save(libraryTables([report]));
     const expected = client.imageBecomes ?? 'image';
     const isImage = report.image === expected;
-    return [...problemsOf(report), ...(isImage ? [] : [`an image became ${report.image}, not ${expected}`])];
+    const { problems, left } = report.http ?? { problems: [], left: [] };
+    return [
+      ...problemsOf(report),
+      ...(isImage ? [] : [`an image became ${report.image}, not ${expected}`]),
+      ...problems.map((problem) => `over HTTP: ${problem}`),
+      ...left.map((thing) => `left over HTTP: ${thing}`),
+    ];
   });
   say(`\n${printed(libraryTables(reports))}`);
   return isGood;
 }
 
-async function runOne(client: LibraryClient, folder: string): Promise<ClientReport> {
+async function runOne(client: LibraryClient, folder: string): Promise<LibraryReport> {
   const installed = await installPackages(folder, client.name, client.packages);
   await copyDrivers(installed);
-  const node = client.needsNewerNode === true ? await newerNode(folder) : process.execPath;
-  return runLibraryClient({
+  const setup: ClientSetup = {
     folder: installed,
     driver: client.driver,
-    node,
+    node: client.needsNewerNode === true ? await newerNode(folder) : process.execPath,
+    ...(client.mode && { mode: client.mode }),
     ...(client.refusesNulls && { refusesNulls: true }),
     ...(client.serverArgs && { serverArgs: client.serverArgs }),
-  });
+  };
+  // Closing a client ends no session over HTTP, as killing it does not.
+  const http = client.http ?? true;
+  return {
+    client,
+    ...(await runLibraryClient(setup, client.connectsPerCall ? ['close'] : ENDINGS)),
+    http: http ? await runHttpClient(setup, client.connectsPerCall ? 'close' : 'kill') : null,
+  };
 }
 
 /** Runs all of them until so many minutes have passed, once at least; returns whether every run was good. */

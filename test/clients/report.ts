@@ -20,6 +20,8 @@ export interface Report {
 export interface LibraryReport extends Report {
   readonly client: LibraryClient;
   readonly image: 'image' | 'base64' | 'nothing';
+  /** Over HTTP; null if that was not tried. */
+  readonly http: { readonly problems: readonly string[]; readonly left: readonly string[] } | null;
 }
 
 export interface AgentReport extends Report {
@@ -62,8 +64,17 @@ export function libraryTables(reports: readonly LibraryReport[]): ReportTable[] 
     const imageText = { image: 'an image', base64: 'base64 text', nothing: 'lost' }[image];
     return [libraryKey(client), resultsText(problems), copies, imageText, ...leftTexts(report, ENDINGS)];
   });
+  const httpJobs = reports.flatMap(({ client, http }): TableRow[] =>
+    http === null ? [] : [[libraryKey(client), resultsText(http.problems), leftText(http.left)]],
+  );
   const tokenRows = reports.map((report) => tokenRow(report.client.title, report));
   return [
+    {
+      name: 'library-http',
+      head: ['client', 'results', 'left after SIGTERM to the server'],
+      keys: LIBRARY_CLIENTS.map(libraryKey),
+      rows: httpJobs,
+    },
     {
       name: 'library-jobs',
       head: ['client', 'results', 'copies for the model', 'image becomes', ...leftHead(ENDINGS)],
@@ -120,7 +131,10 @@ function copiesText(problems: readonly string[]): string {
 function leftTexts({ endings }: Report, wanted: readonly Ending[]): string[] {
   return wanted.map((ending) => {
     const left = endings.get(ending);
-    if (left === undefined) return 'not tried';
-    return left.length === 0 ? 'nothing' : `${left.length} things`;
+    return left === undefined ? 'not tried' : leftText(left);
   });
+}
+
+function leftText(left: readonly string[]): string {
+  return left.length === 0 ? 'nothing' : `${left.length} things`;
 }

@@ -3,10 +3,12 @@ import { createMCPClient } from '@ai-sdk/mcp';
 import { Experimental_StdioMCPTransport as StdioTransport } from '@ai-sdk/mcp/mcp-stdio';
 import { shownOf } from './blocks.mjs';
 
-export async function connect({ command, args }) {
-  const client = await createMCPClient({
-    transport: new StdioTransport({ command, args, stderr: 'ignore' }),
-  });
+export async function connect({ command, args, url, headers }) {
+  const transport =
+    url === undefined
+      ? new StdioTransport({ command, args, stderr: 'ignore' })
+      : { type: 'http', url, headers };
+  const client = await createMCPClient({ transport });
   const tools = await client.tools();
   return {
     async call(name, given) {

@@ -2,10 +2,15 @@
 import { mcpToTool } from '@google/genai';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
+import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 
-export async function connect({ command, args }) {
+export async function connect({ command, args, url, headers }) {
   const client = new Client({ name: 'job', version: '1.0.0' });
-  await client.connect(new StdioClientTransport({ command, args, stderr: 'ignore' }));
+  const transport =
+    url === undefined
+      ? new StdioClientTransport({ command, args, stderr: 'ignore' })
+      : new StreamableHTTPClientTransport(new URL(url), { requestInit: { headers } });
+  await client.connect(transport);
   const tool = mcpToTool(client);
   await tool.tool();
   return {

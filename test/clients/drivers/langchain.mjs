@@ -4,10 +4,12 @@
 import { MultiServerMCPClient } from '@langchain/mcp-adapters';
 import { shownOf } from './blocks.mjs';
 
-export async function connect({ command, args }) {
-  const client = new MultiServerMCPClient({
-    mcpServers: { sandbox: { transport: 'stdio', command, args, stderr: 'ignore' } },
-  });
+export async function connect({ command, args, url, headers }) {
+  const sandbox =
+    url === undefined
+      ? { transport: 'stdio', command, args, stderr: 'ignore' }
+      : { transport: 'http', url, headers };
+  const client = new MultiServerMCPClient({ mcpServers: { sandbox } });
   const tools = new Map((await client.getTools()).map((tool) => [tool.name, tool]));
   return {
     async call(name, given) {

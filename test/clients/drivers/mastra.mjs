@@ -1,8 +1,10 @@
 /** Mastra. Its tools convert an answer for the model by `toModelOutput` if they have it. */
 import { MCPClient } from '@mastra/mcp';
 
-export async function connect({ command, args }) {
-  const client = new MCPClient({ servers: { sandbox: { command, args, stderr: 'ignore' } } });
+export async function connect({ command, args, url, headers }) {
+  const sandbox =
+    url === undefined ? { command, args, stderr: 'ignore' } : { url: new URL(url), requestInit: { headers } };
+  const client = new MCPClient({ servers: { sandbox } });
   const tools = await client.listTools();
   return {
     async call(name, given) {
