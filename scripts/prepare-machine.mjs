@@ -61,10 +61,13 @@ function crossCompiler() {
 /** What `npm run test:slow` needs in addition. */
 const SLOWING_PROGRAMS = { stress: 'stress' };
 
+/** What `npm run test:container` needs in addition. */
+const CONTAINER_PROGRAMS = { dockerd: 'docker.io', docker: 'docker.io' };
+
 function installPrograms(programs) {
   const missing = Object.entries(programs).filter(([program]) => !isInstalled(program));
   if (missing.length === 0) return;
-  const packages = missing.flatMap(([, names]) => names.split(' '));
+  const packages = [...new Set(missing.flatMap(([, names]) => names.split(' ')))];
   if (process.getuid?.() !== 0 || !isInstalled('apt-get')) {
     console.error(`prepare: some tests will be skipped; they need: ${packages.join(' ')}`);
     return;
@@ -91,6 +94,7 @@ try {
     await buildAgents({ release: false });
   }
   if (process.argv.includes('--tests')) installPrograms(TESTED_PROGRAMS);
+  if (process.argv.includes('--container')) installPrograms(CONTAINER_PROGRAMS);
   if (process.argv.includes('--slow')) installPrograms(SLOWING_PROGRAMS);
 } catch (error) {
   console.error(`prepare: ${error instanceof Error ? error.message : error}`);

@@ -13,18 +13,25 @@ export interface DebianArchive {
   remove(): Promise<void>;
 }
 
-/** The package sources of apt, from sources.list(5) in either format, and the suite of the first. */
-async function aptSource(): Promise<{ uri: string; suite: string } | null> {
+interface AptSource {
+  uri: string;
+  suite: string;
+  components: string;
+}
+
+/** The first package source of apt, from sources.list(5) in either format. */
+async function aptSource(): Promise<AptSource | null> {
   const folder = '/etc/apt/sources.list.d';
   const names = (await readdir(folder).catch(() => [])).filter((name) => /\.(sources|list)$/.test(name));
   const files = ['/etc/apt/sources.list', ...names.sort().map((name) => join(folder, name))];
   for (const file of files) {
     const content = await readFile(file, 'utf8').catch(() => '');
-    const line = /^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s/m.exec(content);
-    if (line?.[1] && line[2]) return { uri: line[1], suite: line[2] };
+    const line = /^deb[ \t]+(?:\[[^\]]*\][ \t]+)?(\S+)[ \t]+(\S+)[ \t]+(.+)$/m.exec(content);
+    if (line?.[1] && line[2] && line[3]) return { uri: line[1], suite: line[2], components: line[3] };
     const uri = /^URIs:\s*(\S+)/m.exec(content)?.[1];
     const suite = /^Suites:\s*(\S+)/m.exec(content)?.[1];
-    if (uri && suite) return { uri, suite };
+    const components = /^Components:\s*(.+)$/m.exec(content)?.[1] ?? 'main';
+    if (uri && suite) return { uri, suite, components };
   }
   return null;
 }
@@ -36,7 +43,8 @@ export async function makeDebian(): Promise<DebianArchive | string> {
   if (source === null) return 'this machine has no Debian package sources';
   const path = join(tmpdir(), `debian-${process.pid}.tar`);
   // The smallest variant with apt; the mirror's caches are useless in it.
-  const args = ['--variant=apt', '--quiet', source.suite, path, `deb ${source.uri} ${source.suite} main`];
+  const line = `deb ${source.uri} ${source.suite} ${source.components}`;
+  const args = ['--variant=apt', '--quiet', source.suite, path, line];
   const child = spawn('mmdebstrap', args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const words = text(child.stderr);
   try {

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Runs as root while the image of a dev container is built (https://containers.dev/implementors/features/). VERSION is
+# the option of devcontainer-feature.json, _REMOTE_USER the user that works in the container.
+set -eu
+version=${VERSION:-latest}
+user=${_REMOTE_USER:-root}
+
+fail() {
+  echo "sandbox-mcp: $1" >&2
+  exit 1
+}
+
+command -v apt-get >/dev/null || fail 'this feature needs Debian or Ubuntu.'
+node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' ||
+  fail 'this feature needs Node 20.19 or newer: add the feature ghcr.io/devcontainers/features/node.'
+[ "$user" != root ] ||
+  fail 'set remoteUser in devcontainer.json to a user other than root, who lacks the capabilities for sandboxes here.'
+
+export DEBIAN_FRONTEND=noninteractive
+apt-get update
+apt-get install --yes --no-install-recommends ca-certificates crun uidmap
+rm -rf /var/lib/apt/lists/*
+npm install --global --no-audit --no-fund "sandbox-mcp@$version"
+
+# Rootless Podman gives a container 65,536 ids, so the range has to be below.
+for file in /etc/subuid /etc/subgid; do
+  grep -qs "^$user:" "$file" || echo "$user:2001:63535" >>"$file"
+done
+# A new volume takes over the owner of the directory where it is mounted.
+install -d -m 0700 -o "$user" -g "$(id -gn "$user")" /var/lib/sandbox-mcp
