@@ -13,6 +13,7 @@ import type { ParsedFlags } from './config/flags.ts';
 import type { Diagnosis, Engine, NetworkPolicy } from './engines/engine.ts';
 import type { Registry } from './registry/types.ts';
 import type { Handover } from './server/front/front.ts';
+import type { GitListener } from './server/http/git/git-listener.ts';
 import { Lazy } from './shared/async/lazy.ts';
 import { completesWithin, systemClock } from './shared/clock.ts';
 import { SandboxError } from './shared/errors.ts';
@@ -133,7 +134,7 @@ async function serve(config: Config, handover: Handover | null): Promise<number>
   let recovery: Promise<unknown> = Promise.resolve();
   const engine = delayCreates(await openEngine(config, log), () => recovery);
   const registry = await registryOver(engine, config, log, () => startClean(log));
-  if (config.transport !== 'http') publishOnLoopback(registry, log);
+  const git = config.transport === 'http' ? null : publishOnLoopback(registry, log);
   const stopping = new AbortController();
   const shared = { tools: TOOLS, config, log, version: VERSION };
   const served =
@@ -147,17 +148,19 @@ async function serve(config: Config, handover: Handover | null): Promise<number>
   // Its steps in progress hold locks, which the exit of this process would leave behind.
   const recovered = completesWithin(systemClock, END_RECOVERY_MS, recovery);
   await registry.close(reason);
+  await git?.ifUsed(async (listener) => listener.close());
   if (!(await recovered)) log.warn('The recovery did not end in time; the next start continues it.');
   return 0;
 }
 
 /** Serves git repositories of sandboxes to this machine, from the first time that somebody sees their URL. */
-function publishOnLoopback(registry: Registry, log: Logger): void {
+function publishOnLoopback(registry: Registry, log: Logger): Lazy<GitListener> {
   const listener = new Lazy(async () => {
     const { listenForGit } = await import('./server/http/git/git-listener.ts');
     return listenForGit(registry, log);
   });
-  registry.publishRepositories(async (sandbox) => (await listener.get())(sandbox));
+  registry.publishRepositories(async (sandbox) => (await listener.get()).urlOf(sandbox));
+  return listener;
 }
 
 /** Removes what dead servers left. A failure is only logged, since the next start tries again. */

@@ -5,6 +5,7 @@ import { commandCases } from './cases/commands.ts';
 import { environmentCases } from './cases/environment.ts';
 import { exploreCases } from './cases/explore.ts';
 import { fileCases } from './cases/files.ts';
+import { gitCases } from './cases/git.ts';
 import { imageCases } from './cases/images.ts';
 import { interactiveCases } from './cases/interactive.ts';
 import { lifecycleCases } from './cases/lifecycle.ts';
@@ -65,6 +66,7 @@ export function describeEngineContract(
     fileCases(get, extent);
     exploreCases(get, extent);
     workspaceCases(get, extent);
+    gitCases(get, extent);
     portCases(get, extent);
     shellCases(get, extent);
     snapshotCases(get, extent);

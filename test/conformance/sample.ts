@@ -73,6 +73,7 @@ export const SAMPLE = {
     'shows a folder that nothing inside can change',
     'shows the folder itself, once nothing of it is hidden',
   ],
+  git: [],
   ports: [
     // The network namespace, and whose processes the agent may look at.
     'names the programs that are listening, exposed or not',

@@ -6,6 +6,7 @@ import type { Engine } from '../engine.ts';
 import { VercelCommands } from './commands/commands.ts';
 import type { ReadPolicy, VercelContext } from './context.ts';
 import { VercelFiles } from './files/files.ts';
+import { gitOf } from './files/git.ts';
 import { CredentialSource } from './http/credential-source.ts';
 import { DEFAULT_TUNING, type HttpTuning, openDispatchers } from './http/dispatchers.ts';
 import { createFetch } from './http/fetch.ts';
@@ -66,6 +67,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
     name: 'vercel',
     commands,
     files: new VercelFiles(context),
+    git: gitOf(context),
     shells,
     snapshots: new VercelSnapshots(context),
     sources: { types: ['git', 'tarball', 'snapshot'] },

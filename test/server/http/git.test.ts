@@ -6,7 +6,7 @@ import { createServer, request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import type { GitRepositories } from '../../../src/engines/engine.ts';
 import { listenForGit } from '../../../src/server/http/git/git-listener.ts';
@@ -25,21 +25,25 @@ const log = createLogger('silent');
 const SANDBOX = { principal: 'local', sandboxId: 'sbx_1' };
 const RECEIVED = 'application/x-git-upload-pack-request';
 
-async function newFolder(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'git-'));
-  onTestFinished(() => rm(folder, { recursive: true }));
-  return folder;
-}
-
+let root: string;
 /** A repository with a commit on the branch `work`, and an empty one. */
-async function twoRepositories() {
-  const [inside, host] = [await newFolder(), await newFolder()];
-  await git(inside, 'init', '-q', '-b', 'work');
+let inside: string;
+let host: string;
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'git-'));
+  inside = join(root, 'inside');
+  host = join(root, 'host');
+  await git(root, 'init', '-q', '-b', 'work', inside);
+  await git(root, 'init', '-q', host);
   await writeFile(join(inside, 'large'), randomBytes(300_000));
+  await commit('from the sandbox');
+});
+afterAll(() => rm(root, { recursive: true }));
+
+async function commit(message: string): Promise<void> {
   await git(inside, 'add', '-A');
-  await git(inside, 'commit', '-qm', 'from the sandbox');
-  await git(host, 'init', '-q');
-  return { inside, host };
+  await git(inside, 'commit', '-qm', message);
 }
 
 /** Serves a repository of this machine as if it were one in a sandbox. */
@@ -72,7 +76,9 @@ async function start(uploads: GitRepositories, options: HttpServerOptions = {}) 
 
 /** A listener as on stdio. */
 async function listen(uploads: GitRepositories): Promise<string> {
-  return (await listenForGit(uploads, log))(SANDBOX);
+  const listener = await listenForGit(uploads, log);
+  onTestFinished(() => listener.close());
+  return listener.urlOf(SANDBOX);
 }
 
 function ask(url: string, body: string | Buffer, headers: Record<string, string> = {}) {
@@ -85,7 +91,6 @@ function ask(url: string, body: string | Buffer, headers: Record<string, string>
 
 describe('git fetch from a sandbox', () => {
   it('works over HTTP for anyone who knows the URL, with every version of the protocol', async () => {
-    const { inside, host } = await twoRepositories();
     const { server, url } = await start(repositoriesAt(inside));
     expect(url).toMatch(new RegExp(`^${server.url}/git/[0-9a-f]{32}$`));
     for (const version of ['0', '1', '2']) {
@@ -95,15 +100,13 @@ describe('git fetch from a sandbox', () => {
     await git(inside, 'branch', 'główna');
     await git(host, 'fetch', '-q', url, 'główna');
     await writeFile(join(inside, 'more'), 'x');
-    await git(inside, 'add', '-A');
-    await git(inside, 'commit', '-qm', 'second');
+    await commit('second');
     // What the host has is not sent again.
     await git(host, 'fetch', '-q', url, '+work:v2');
     expect(await git(host, 'log', '--format=%s', 'v2')).toBe('second\nfrom the sandbox\n');
   });
 
   it('is for the owner alone where previews are', async () => {
-    const { inside, host } = await twoRepositories();
     const { url } = await start(repositoriesAt(inside), { flags: { 'preview-access': 'owner' } });
     const as = (token: string) => url.replace('://', `://x:${token}@`);
     await git(host, 'fetch', '-q', as(ANN), 'work');
@@ -116,10 +119,9 @@ describe('git fetch from a sandbox', () => {
   });
 
   it('takes no pushes, and explains what it refuses', async () => {
-    const { inside, host } = await twoRepositories();
     const url = await listen(repositoriesAt(inside));
-    await git(host, 'fetch', '-q', url, 'work:work');
-    await expect(git(host, 'push', url, 'work:other')).rejects.toThrow('A sandbox takes no pushes');
+    await git(host, 'fetch', '-q', url, 'work:pushed');
+    await expect(git(host, 'push', url, 'pushed:other')).rejects.toThrow('A sandbox takes no pushes');
     await expect(git(host, 'fetch', `${url}/below`, 'work')).rejects.toThrow('no git repository at below');
     const unknown = url.replace(/[0-9a-f]{32}$/, '0'.repeat(32));
     await expect(git(host, 'fetch', unknown, 'work')).rejects.toThrow('its sandbox has ended');
@@ -153,7 +155,6 @@ describe('git fetch from a sandbox', () => {
   });
 
   it('cuts an endless answer, and ends the program when its reader leaves', async () => {
-    const { host } = await twoRepositories();
     let ended = 0;
     const endless: GitRepositories = {
       async *uploadPack() {
@@ -183,7 +184,6 @@ describe('git fetch from a sandbox', () => {
   });
 
   it('says when the sandbox has ended, has no git, or is on an engine without', async () => {
-    const { host } = await twoRepositories();
     let failure = new SandboxError('unsupported', 'There is no git in the sandbox.', {
       hint: 'Install git.',
     });

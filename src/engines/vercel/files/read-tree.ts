@@ -161,7 +161,7 @@ async function* directoryEntries(
       unpacked.destroy();
     }
   } finally {
-    await remove(context, session, archive);
+    await removeFiles(context, session, [archive]);
   }
 }
 
@@ -187,10 +187,10 @@ function toTreeEntry(entry: ReadEntry): TreeEntry | null {
 }
 
 /** Never rejects. */
-async function remove(context: VercelContext, session: Session, path: string): Promise<void> {
+export async function removeFiles(context: VercelContext, session: Session, paths: string[]): Promise<void> {
   try {
-    await runScript(session, REMOVE, [path], { signal: AbortSignal.timeout(CLEAN_MS) });
+    await runScript(session, REMOVE, paths, { signal: AbortSignal.timeout(CLEAN_MS) });
   } catch (error) {
-    context.log.debug({ err: error }, 'cannot remove an archive');
+    context.log.debug({ err: error }, 'cannot remove staged files');
   }
 }

@@ -10,14 +10,18 @@ import { RepositoryNames } from './repository-names.ts';
 const HOST = '127.0.0.1';
 const RULES = { loopback: true, names: ['localhost'], origins: [] };
 
-/**
- * Listens on the loopback of this machine, for a server on stdio. Returns the URL of a sandbox's repositories:
- * anyone who knows it may fetch. Does not keep the process alive.
- */
+export interface GitListener {
+  /** The URL of a sandbox's repositories: anyone who knows one may fetch. */
+  urlOf(sandbox: SandboxOwner): string;
+  /** Also ends what is being fetched. */
+  close(): void;
+}
+
+/** Listens on the loopback of this machine, for a server on stdio. Does not keep the process alive. */
 export async function listenForGit(
   registry: Pick<Registry, 'uploadPack'>,
   log: Logger,
-): Promise<(sandbox: SandboxOwner) => string> {
+): Promise<GitListener> {
   const names = new RepositoryNames();
   const requests = new GitRequests({
     names,
@@ -40,5 +44,11 @@ export async function listenForGit(
   server.unref();
   const address = server.address();
   if (address === null || typeof address === 'string') throw new Error('the listener has no address');
-  return (sandbox) => `http://${HOST}:${address.port}${GIT_PATH}${names.nameOf(sandbox)}`;
+  return {
+    urlOf: (sandbox) => `http://${HOST}:${address.port}${GIT_PATH}${names.nameOf(sandbox)}`,
+    close: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
 }
