@@ -204,7 +204,16 @@ describe('sandboxes in the cloud', () => {
     const { structured } = await server.call('session_info');
     expect(structured['engine']).toMatchObject({
       capabilities: [
-        ...['ports', 'snapshots', 'shells', 'network_policies', 'rule_effects', 'sources', 'ownership'],
+        ...[
+          'ports',
+          'snapshots',
+          'shells',
+          'network_policies',
+          'rule_effects',
+          'sources',
+          'git',
+          'ownership',
+        ],
         ...['regions', 'named_sandboxes'],
       ],
       not_enforced: expect.arrayContaining([expect.stringContaining('Terminals for people')]),
