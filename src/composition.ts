@@ -50,7 +50,7 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
     return createVercelEngine({ stateDir, ...vercel, secrets, readPolicy, log });
   }
   const { createOciEngine } = await import('./engines/oci/index.ts');
-  const { stateDir, ociRuntime, npm, images, diskMb, volumeLimits, secrets, timeZone } = config;
+  const { stateDir, ociRuntime, npm, images, diskMb, volumeLimits, secrets, timeZone, warm } = config;
   const egress = {
     allow: config.egressAllow,
     dns: config.egressDns,
@@ -68,6 +68,7 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
     npm,
     images,
     diskMb,
+    warm,
     volumeLimits,
     log,
   });
@@ -124,7 +125,21 @@ async function selectedTools(config: Config) {
   return selectTools(TOOLS, config);
 }
 
+/** For a conversation that the front did not begin. @throws SandboxError `invalid_argument` */
+async function startTrace(path: string): Promise<void> {
+  const { writeTraceFile } = await import('./trace-file.ts');
+  try {
+    writeTraceFile(path);
+  } catch (error) {
+    throw new SandboxError('invalid_argument', `--trace-file: ${JSON.stringify(path)} cannot be written.`, {
+      hint: 'Name a file in a directory that exists and that this user may write to.',
+      cause: error,
+    });
+  }
+}
+
 async function serve(config: Config, handover: Handover | null): Promise<number> {
+  if (handover === null && config.traceFile !== null) await startTrace(config.traceFile);
   const log = await createLog(config.logLevel, (text) => config.secrets.mask(text));
   const [{ serveStdio }, { delayCreates }, { TOOLS }] = await Promise.all([
     import('./server/stdio/serve-stdio.ts'),
@@ -140,7 +155,13 @@ async function serve(config: Config, handover: Handover | null): Promise<number>
   const served =
     config.transport === 'http'
       ? import('./server/http/serve-http.ts').then(({ serveHttp }) => serveHttp({ ...shared, registry }))
-      : serveStdio({ ...shared, session: registry.openSession('local'), handover });
+      : serveStdio({
+          ...shared,
+          session: registry.openSession('local'),
+          handover,
+          // There is no other session, and its own sandboxes take a while. `close` reports a failure.
+          onEnd: () => engine.stock?.empty().catch(() => {}),
+        });
   // Do not wait for it: the client is answered meanwhile.
   recovery = recover(registry, log, stopping.signal);
   const reason = await served;

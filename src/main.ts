@@ -13,6 +13,8 @@ import { type Config, loadConfig, processContext } from './config/config.ts';
 import { plainFlags } from './config/plain-flags.ts';
 import { FrontAnswers, type PrebuiltList } from './server/front/answers.ts';
 import { answerFirst } from './server/front/front.ts';
+import { publish, traced } from './shared/async/traced.ts';
+import { writeTraceFile } from './trace-file.ts';
 
 type Composition = typeof import('./composition.ts');
 type Begun = import('./composition.ts').Begun;
@@ -56,20 +58,31 @@ async function begin(argv: readonly string[]): Promise<Begun | null> {
     return null;
   }
   if (config.transport === 'http') return null;
+  if (config.traceFile !== null) {
+    try {
+      writeTraceFile(config.traceFile);
+    } catch {
+      // The server reports it.
+      return null;
+    }
+    publish('front', 'start of Node and of the front', 0);
+  }
   const prebuilt: PrebuiltList = JSON.parse(readFileSync(list, 'utf8'));
-  const handover = await answerFirst({
-    answers: new FrontAnswers(prebuilt, config, packageJson.version),
-    input: process.stdin,
-    output: process.stdout,
-    process,
-    end: () => exit(0),
-  });
+  const handover = await traced('front', 'answers to the first messages', () =>
+    answerFirst({
+      answers: new FrontAnswers(prebuilt, config, packageJson.version),
+      input: process.stdin,
+      output: process.stdout,
+      process,
+      end: () => exit(0),
+    }),
+  );
   return { flags, handover };
 }
 
 async function main(argv: readonly string[]): Promise<number> {
   const begun = await begin(argv);
-  const { runCommandLine, serveBegun } = await loadComposition();
+  const { runCommandLine, serveBegun } = await traced('front', 'load of the server', loadComposition);
   return begun === null ? runCommandLine(argv, PROGRAM, terminal) : serveBegun(begun);
 }
 

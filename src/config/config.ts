@@ -20,6 +20,7 @@ import {
   oneOf,
   orList,
   type Setting,
+  wholeNumber,
 } from './setting.ts';
 import { type UserFolders, userFolders } from './user-folders.ts';
 import { type VercelSettings, vercelSettings } from './vercel-settings.ts';
@@ -66,6 +67,8 @@ export interface Config {
   readonly callTimeoutMs: number;
   readonly maxLifetimeMs: number;
   readonly retentionMs: number;
+  /** How many sandboxes to boot ahead, 0 to 16. */
+  readonly warm: number;
   readonly onDisconnect: (typeof ON_DISCONNECT)[number];
   /**
    * Host folders that `local_path` may name, absolute, symlinks resolved: every `--allow-dir` and, on stdio,
@@ -105,6 +108,8 @@ export interface Config {
   readonly maxShells: number;
   readonly maxVcpus: number;
   readonly maxSnapshots: number;
+  /** Absolute; null for none. */
+  readonly traceFile: string | null;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
@@ -162,6 +167,7 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
     callTimeoutMs: callTimeout(value('call-timeout')),
     maxLifetimeMs: duration(value('max-lifetime')),
     retentionMs: duration(value('retention')),
+    warm: wholeNumber(value('warm'), 0, 16),
     onDisconnect: oneOf(value('on-disconnect'), ON_DISCONNECT),
     allowDirs: allowDirs(all('allow-dir'), cwd, transport),
     allowLive: boolean(value('allow-live')),
@@ -185,6 +191,7 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
     maxShells: count(value('max-shells')),
     maxVcpus: count(value('max-vcpus')),
     maxSnapshots: count(value('max-snapshots')),
+    traceFile: optional(given('trace-file'), (file) => resolve(cwd ?? '/', file.value)),
     logLevel: oneOf(value('log-level'), LOG_LEVELS),
   });
 }

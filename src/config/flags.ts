@@ -91,6 +91,15 @@ export const FLAGS = [
       "What to do with a session's own sandboxes when it ends: `stop` them, or `keep` them until their deadline.",
   },
   {
+    name: 'warm',
+    value: 'COUNT',
+    repeatable: false,
+    default: '0',
+    description:
+      'How many sandboxes `oci` boots ahead while the server is idle, from the first create on: the next `sandbox_create` ' +
+      'of the same size without image, source, volumes and workspace takes one over. They count against no limit and end with the server. 0 for none.',
+  },
+  {
     name: 'allow-dir',
     value: 'DIR',
     repeatable: true,
@@ -242,6 +251,15 @@ export const FLAGS = [
     repeatable: false,
     default: '100',
     description: 'Maximum number of snapshots per principal.',
+  },
+  {
+    name: 'trace-file',
+    value: 'FILE',
+    repeatable: false,
+    default: 'none',
+    description:
+      'File for a trace of where time is spent, from the client to the sandbox and back, for `chrome://tracing` or Perfetto. ' +
+      'It is replaced, and holds names of tools and steps, no arguments.',
   },
   {
     name: 'log-level',

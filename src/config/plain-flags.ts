@@ -9,6 +9,7 @@ const PLAIN: readonly FlagName[] = [
   'max-lifetime',
   'retention',
   'on-disconnect',
+  'warm',
   'allow-dir',
   'allow-live',
   'egress-ech',
@@ -21,6 +22,7 @@ const PLAIN: readonly FlagName[] = [
   'max-shells',
   'max-vcpus',
   'max-snapshots',
+  'trace-file',
   'log-level',
 ];
 

@@ -48,9 +48,14 @@ export function duration(setting: Setting): number {
 
 /** A whole number of at least one. */
 export function count(setting: Setting): number {
-  const number = /^\d{1,6}$/.test(setting.value) ? Number(setting.value) : 0;
-  if (number >= 1 && number <= MAX_COUNT) return number;
-  throw new ConfigError(setting, `is not valid; use a whole number from 1 to ${MAX_COUNT}.`);
+  return wholeNumber(setting, 1, MAX_COUNT);
+}
+
+/** A whole number in this range, bounds included. */
+export function wholeNumber(setting: Setting, least: number, most: number): number {
+  const number = /^\d{1,6}$/.test(setting.value) ? Number(setting.value) : Number.NaN;
+  if (number >= least && number <= most) return number;
+  throw new ConfigError(setting, `is not valid; use a whole number from ${least} to ${most}.`);
 }
 
 /** MiB, from 64 to 10,000,000; null for `off`. */

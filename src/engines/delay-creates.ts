@@ -26,6 +26,7 @@ export function delayCreates(engine: Engine, ready: () => Promise<unknown>): Eng
     files: engine.files,
     ...(engine.ports && { ports: engine.ports }),
     ...(engine.ownership && { ownership: engine.ownership }),
+    ...(engine.stock && { stock: engine.stock }),
     ...(engine.snapshots && { snapshots: engine.snapshots }),
     ...(engine.shells && { shells: engine.shells }),
     ...(engine.networkPolicies && { networkPolicies: engine.networkPolicies }),

@@ -12,6 +12,7 @@ import type { Files } from './contract/files.ts';
 import type { GitRepositories } from './contract/git.ts';
 import type { Images } from './contract/images.ts';
 import type { NetworkPolicies } from './contract/network.ts';
+import type { Ownership } from './contract/ownership.ts';
 import type { Ports } from './contract/ports.ts';
 import type { Shells } from './contract/shells.ts';
 import type { VolumeMount, Volumes } from './contract/volumes.ts';
@@ -25,6 +26,7 @@ export type * from './contract/files.ts';
 export type * from './contract/git.ts';
 export type * from './contract/images.ts';
 export type * from './contract/network.ts';
+export type * from './contract/ownership.ts';
 export type * from './contract/ports.ts';
 export type * from './contract/shells.ts';
 export type * from './contract/volumes.ts';
@@ -80,7 +82,10 @@ export interface Sandbox {
 }
 
 export interface CreateSandbox {
-  /** Chosen by the caller (`newSandboxId`), so that the intent can be recorded before anything exists. */
+  /**
+   * Chosen by the caller (`newSandboxId`, or `Stock.reserve`), so that the intent can be recorded before
+   * anything exists.
+   */
   sandboxId: string;
   runtime: string | null;
   ports: number[];
@@ -137,18 +142,17 @@ export interface Page<T> {
   nextCursor: string | null;
 }
 
-/**
- * Present if a sandbox ends with its owners: when the last process that owns it has died or closed its
- * engine, every process in the sandbox is killed, on this machine at once, in a cloud when its lease has run
- * out. The process that creates a sandbox owns it.
- */
-export interface Ownership {
-  /** Makes this process an owner too. Does nothing for a sandbox that is kept or not running. */
-  take(sandboxId: string, signal: AbortSignal): Promise<void>;
+/** Present if the engine boots sandboxes ahead, while it is idle. They belong to nobody and are never listed. */
+export interface Stock {
   /**
-   * Ends this process's ownership. Without other owners, the sandbox ends as after the death of this process.
+   * Reserves a sandbox that can become the requested one. A create with its id takes it over; a caller that
+   * records its intent first can therefore be found by that id. Null if there is none.
    */
-  giveUp(sandboxId: string): void;
+  reserve(request: Omit<CreateSandbox, 'sandboxId'>): string | null;
+  /** Returns a reserved sandbox that will not be created. */
+  giveBack(sandboxId: string): void;
+  /** Removes the sandboxes that nobody took, and boots no more. */
+  empty(): Promise<void>;
 }
 
 /** Present if the engine runs sandboxes in regions that the caller can choose. */
@@ -282,6 +286,7 @@ export interface Engine {
   readonly files: Files;
   readonly ports?: Ports;
   readonly ownership?: Ownership;
+  readonly stock?: Stock;
   readonly snapshots?: Snapshots;
   readonly shells?: Shells;
   readonly networkPolicies?: NetworkPolicies;

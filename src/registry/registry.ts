@@ -116,14 +116,19 @@ class SessionRegistry implements Registry {
   }
 
   async #close(reason: SessionEndReason): Promise<void> {
-    const { engine, clock, log } = this.#context;
+    const { engine, clock, log, finishLater } = this.#context;
+    const emptied = engine.stock?.empty() ?? Promise.resolve();
+    // Its failure shows below.
+    emptied.catch(() => {});
     await Promise.all([...this.#sessions].map((session) => session.end(reason)));
     try {
-      const inTime = await completesWithin(clock, CLOSE_ENGINE_MS, engine.close());
-      if (!inTime) log.warn('The engine did not close in time.');
+      const inTime = await completesWithin(clock, CLOSE_ENGINE_MS, Promise.all([emptied, engine.close()]));
+      if (inTime) return;
+      log.warn('The engine did not close in time.');
     } catch (error) {
       log.error({ err: error }, 'Could not close the engine.');
     }
+    if (engine.stock !== undefined) finishLater();
   }
 
   /** One per principal, shared by all its sessions. */

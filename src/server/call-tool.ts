@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { Tool, ToolContext } from '../../tools/common/tool.ts';
+import { tracedCall } from '../shared/async/traced.ts';
 import { type ErrorCode, exhaustedError, SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import { type ClientAnswers, REST } from './answer-form.ts';
@@ -26,7 +27,7 @@ export interface CallOutcome {
  * The only path from a request to a tool and back: finds the tool, checks the arguments, runs it and converts
  * the outcome into a result. Never rejects.
  */
-export async function callTool(
+export function callTool(
   tools: ReadonlyMap<string, Tool>,
   request: { name: string; arguments: unknown },
   context: ToolContext,
@@ -34,6 +35,19 @@ export async function callTool(
   callTimeout: CallTimeout,
   answers: ClientAnswers = REST,
   onOutcome: (outcome: Omit<CallOutcome, 'traceParent'>) => void = () => {},
+): Promise<CallResult> {
+  const known = tools.has(request.name) ? request.name : 'unknown tool';
+  return tracedCall(known, () => answer(tools, request, context, log, callTimeout, answers, onOutcome));
+}
+
+async function answer(
+  tools: ReadonlyMap<string, Tool>,
+  request: { name: string; arguments: unknown },
+  context: ToolContext,
+  log: Logger,
+  callTimeout: CallTimeout,
+  answers: ClientAnswers,
+  onOutcome: (outcome: CallOutcome) => void,
 ): Promise<CallResult> {
   const started = context.now();
   const report = (code: ErrorCode | null): number => {
@@ -49,9 +63,9 @@ export async function callTool(
     if (prepared.error !== undefined) throw argumentError(tool, args, prepared.error);
     throwIfCancelled(context.signal);
     const run = (signal: AbortSignal) => prepared.run({ ...context, signal });
-    const answer = await withCallTimeout(tool, args, context.signal, callTimeout, run);
+    const result = await withCallTimeout(tool, args, context.signal, callTimeout, run);
     log.debug({ tool: tool.name, duration_ms: report(null) }, 'tool call completed');
-    return renderAnswer(maskAnswer(answer, context.config.secrets), answers);
+    return renderAnswer(maskAnswer(result, context.config.secrets), answers);
   } catch (error) {
     const known =
       error instanceof SandboxError ? error : (exhaustedError(error) ?? unexpected(error, request.name, log));

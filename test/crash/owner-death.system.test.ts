@@ -9,6 +9,7 @@ import { isProcessAlive, type ProcessIdentity } from '../../src/shared/process-i
 import { needs } from '../support/needs.ts';
 import { TIMEOUT_FACTOR } from '../support/timeout-factor.ts';
 import { measureTimerLag } from '../support/timer-lag.ts';
+import { stockIn, untilStocked } from './support/busy-session.ts';
 import { waitForNoLeftovers } from './support/leftovers.ts';
 import { limitMemory } from './support/memory-limit.ts';
 import { makePlace, type Place } from './support/place.ts';
@@ -113,6 +114,24 @@ describe('the death of a server', () => {
       const found = await next.call('sandbox_get', { sandbox_id: sandboxId });
       expect(found).toMatchObject({ status: 'stopped' });
     }
+    await next.close();
+    await waitForNoLeftovers(place);
+  });
+
+  it('ends what it booted ahead, and the next start removes it', async () => {
+    const first = await server(['--warm', '1']);
+    await first.call('sandbox_create');
+    await untilStocked(first, place);
+    const stocked = stockIn(place.stateDir).map((record) => ({
+      sandboxId: '',
+      init: recorded.parse(JSON.parse(record)).init,
+    }));
+    expect(stocked).toHaveLength(1);
+    first.child.kill('SIGKILL');
+    await untilEnded(stocked);
+    const next = await server();
+    await next.call('sandbox_create');
+    expect(stockIn(place.stateDir)).toEqual([]);
     await next.close();
     await waitForNoLeftovers(place);
   });

@@ -29,7 +29,7 @@ describe('a busy session', () => {
   it.each(ENDS)('ends within 2 s and leaves nothing behind: %s', async (_, end, between) => {
     const place = await makePlace();
     try {
-      const server = await startServer(place, { between: between === true });
+      const server = await startServer(place, { between: between === true, flags: ['--warm', '1'] });
       const session = startBusySession(server, place);
       try {
         await session.reached('stopping');

@@ -17,6 +17,7 @@ import type {
   SandboxStatus,
   Snapshots,
   Sources,
+  Stock,
   StopCause,
   Workspaces,
 } from '../../src/engines/engine.ts';
@@ -55,6 +56,8 @@ export class MemoryEngine implements Engine {
    * the state that says so.
    */
   changeMs = 0;
+  /** The same. */
+  stock?: Stock;
   /** Every call that reached the engine, as `operation id`, in order. */
   readonly calls: string[] = [];
   readonly engineLimits: EngineLimits = {

@@ -74,6 +74,52 @@ describe('create', () => {
     expect(engine.calls).toEqual([]);
   });
 
+  it('records a sandbox of the stock as owned before the engine hands it over', async () => {
+    const { registry, engine, stateDir } = openWorld();
+    const stocked = 'sbx_22222222222a';
+    engine.stock = { reserve: () => stocked, giveBack: () => {}, empty: async () => {} };
+    const held = engine.hold('create');
+    const created = registry.openSession('local').create(plainRequest, neverAborted);
+    await held.entered;
+    const record = readFileSync(join(stateDir, 'records', `${stocked}.json`), 'utf8');
+    expect(JSON.parse(record)).toMatchObject({ sandboxId: stocked, state: 'creating' });
+    held.release();
+    expect((await created).sandboxId).toBe(stocked);
+  });
+
+  it('gives a sandbox of the stock back if the session may have no further one', async () => {
+    const { registry, engine } = openWorld({ maxSandboxes: 1 });
+    const session = registry.openSession('local');
+    await session.create(plainRequest, neverAborted);
+    const returned: string[] = [];
+    engine.stock = {
+      reserve: () => 'sbx_22222222222a',
+      giveBack: (sandboxId) => returned.push(sandboxId),
+      empty: async () => {},
+    };
+    expect((await rejection(session.create(plainRequest, neverAborted))).code).toBe('limit_exceeded');
+    expect(returned).toEqual(['sbx_22222222222a']);
+  });
+
+  it('empties the stock when the server ends, and leaves the rest to recovery if that takes too long', async () => {
+    const { registry, engine, clock, finished } = openWorld();
+    let emptied = 0;
+    engine.stock = {
+      reserve: () => null,
+      giveBack: () => {},
+      empty: () => {
+        emptied += 1;
+        return new Promise(() => {});
+      },
+    };
+    const armed = clock.nextTimer();
+    const closed = registry.close('shutdown');
+    await armed;
+    clock.advance(300);
+    await closed;
+    expect({ emptied, finished: finished() }).toEqual({ emptied: 1, finished: 1 });
+  });
+
   it('opens the ports of a new sandbox', async () => {
     const { registry } = openWorld();
     const view = await registry.openSession('local').create({ ...plainRequest, ports: [3000] }, neverAborted);

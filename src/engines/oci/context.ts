@@ -9,6 +9,7 @@ import type { PortForwards } from './ports/port-forwards.ts';
 import type { ExpiryWatch } from './sandbox/expiry-watch.ts';
 import type { OwnerConnections } from './sandbox/owner-connections.ts';
 import type { SourceLimits } from './source/source-limits.ts';
+import type { SandboxStock } from './stock/sandbox-stock.ts';
 import type { DiskWatch } from './storage/disk-watch.ts';
 
 /** The operator's limits on volumes. */
@@ -42,6 +43,7 @@ export interface OciContext {
   readonly owners: OwnerConnections;
   readonly expiry: ExpiryWatch;
   readonly disk: DiskWatch;
+  readonly stock: SandboxStock;
   /** Disk limit of each sandbox, in MiB; null: no limit. */
   readonly diskMb: number | null;
   readonly volumeLimits: VolumeLimits;

@@ -1,3 +1,4 @@
+import { traced } from '../../shared/async/traced.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { diskIsFull, isDiskFullInProgram } from '../../shared/fs/disk-full.ts';
 import type { HostDirectory } from '../../shared/fs/host-directory.ts';
@@ -20,6 +21,7 @@ import { concurrentEnd, endedDuringCreate, populatedRecord, runningRecord } from
 import { checkSource, fetchedSource } from './source/populate.ts';
 import { DEFAULT_SHELL, type SandboxRecord, writeRecord } from './state/sandbox-record.ts';
 import type { SnapshotRecord } from './state/snapshot-record.ts';
+import { type LateSettings, takeFromStock } from './stock/take-from-stock.ts';
 import { findBase } from './storage/base-layers.ts';
 import { claimWithLayers, sourceSnapshot } from './storage/snapshot-restore.ts';
 import { checkMountPath } from './storage/volume-mounts.ts';
@@ -68,18 +70,20 @@ export async function createSandbox(
 ): Promise<Sandbox> {
   checkRequest(context, request);
   const source = fetchedSource(request);
-  const host = await context.host();
+  const host = await traced('engine', 'host', () => context.host());
   const snapshot =
     request.source?.type === 'snapshot'
       ? await sourceSnapshot(host, request.source.snapshotId, request.runtime)
       : null;
-  const runtime = await context.runtime(signal);
+  const runtime = await traced('engine', 'runtime', () => context.runtime(signal));
   checkPolicy(context, runtime, request.networkPolicy);
   if (source !== null) checkSource(context, runtime, source, request.networkPolicy);
   // Last, because it may download a runtime.
   const { name, image } = await resolveBaseImage(context, snapshot, request.runtime, signal, report);
   throwIfCancelled(signal);
   const diskMb = await diskLimitMb(host, context.diskMb);
+  const taken = await tryStock(context, host, request, { runtime: name, diskMb }, signal);
+  if (taken !== null) return taken;
   const folder = request.workspace === undefined ? null : await openWorkspaceFolder(request.workspace);
   try {
     if (folder !== null) await requireMounts(host, folder);
@@ -106,6 +110,31 @@ async function requireMounts(host: Host, folder: HostDirectory): Promise<void> {
   });
 }
 
+/**
+ * Takes the sandbox over if the id is one of the stock. Null if it has to be booted, also because the one of
+ * the stock has ended.
+ */
+async function tryStock(
+  context: OciContext,
+  host: Host,
+  request: CreateSandbox,
+  late: LateSettings,
+  signal: AbortSignal,
+): Promise<Sandbox | null> {
+  try {
+    return await traced('engine', 'stock', () => takeFromStock(context, request, late, signal));
+  } catch (error) {
+    const end = await undoCreate(context, host, request.sandboxId);
+    throwIfCancelled(signal);
+    if (end !== null && isStopped(end)) throw endedDuringCreate(end);
+    context.log.warn(
+      { sandbox_id: request.sandboxId, err: error },
+      'A sandbox that was booted ahead cannot be used; booting another one.',
+    );
+    return null;
+  }
+}
+
 interface Making {
   host: Host;
   runtime: OciRuntime;
@@ -130,7 +159,7 @@ async function makeSandbox(
     claimWithLayers(host, record),
   );
   try {
-    const booted = await boot(host, runtime, paths, record, signal, folder);
+    const booted = await traced('engine', 'boot', () => boot(host, runtime, paths, record, signal, folder));
     context.owners.add(record.sandboxId, booted.owner);
     throwIfCancelled(signal);
     const expiresAt = Date.now() + booted.remainingMs;
@@ -138,7 +167,11 @@ async function makeSandbox(
     const alive = { ...record, init, cgroups, enforced, expiresAt, workspace: booted.workspace };
     const running = source === null ? runningRecord(alive) : alive;
     await writeRecord(paths, running);
-    if (booted.egress) await context.gateways.open(host, record.sandboxId, paths, record.networkPolicy);
+    if (booted.egress) {
+      await traced('engine', 'gateway', () =>
+        context.gateways.open(host, record.sandboxId, paths, record.networkPolicy),
+      );
+    }
     context.disk.watch(record.sandboxId, record.diskMb, record.volumes.length > 0);
     context.expiry.watch(record.sandboxId, expiresAt);
     const filled =
@@ -192,7 +225,11 @@ async function undoCreate(context: OciContext, host: Host, sandboxId: string): P
   await Promise.all([context.gateways.close(sandboxId), context.forwards.close(sandboxId)]);
   const end = await concurrentEnd(host, sandboxId);
   // If a caller stopped it, keep the record: that caller reads it.
-  if (end?.stopCause !== 'requested' && end?.stopCause !== 'session_end')
-    await removeSandbox(host, sandboxId);
+  if (end === null || !isStopped(end)) await removeSandbox(host, sandboxId);
   return end;
+}
+
+/** True if a caller ended it, or its session. */
+function isStopped({ stopCause }: SandboxRecord): boolean {
+  return stopCause === 'requested' || stopCause === 'session_end';
 }

@@ -1,7 +1,9 @@
 /** The `oci` engine: local sandboxes run by an installed OCI runtime, without a daemon. */
+
+import { traced } from '../../shared/async/traced.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
-import type { Engine, Ownership, Ports, Sandbox } from '../engine.ts';
+import type { Engine, Ownership, Ports, Sandbox, Stock } from '../engine.ts';
 import { removeSandbox } from './cleanup/cleanup.ts';
 import type { OciContext } from './context.ts';
 import { createSandbox } from './create-sandbox.ts';
@@ -11,7 +13,7 @@ import { OciGit } from './exec/git.ts';
 import { OciShells } from './exec/shells.ts';
 import { OciFiles } from './files/files.ts';
 import { OciImages } from './images/images.ts';
-import { ociRuntimes } from './images/runtimes.ts';
+import { DEFAULT_RUNTIME, ociRuntimes } from './images/runtimes.ts';
 import { type OciEngineOptions, openContext } from './open-context.ts';
 import { readListeners } from './ports/listeners.ts';
 import { fromAgentError } from './protocol/agent-errors.ts';
@@ -25,13 +27,14 @@ import { viewOf } from './sandbox/sandbox-view.ts';
 import { updateNetworkPolicy } from './sandbox/update-network-policy.ts';
 import { OciSnapshots } from './snapshots/snapshots.ts';
 import { isUnreadable } from './state/sandbox-record.ts';
+import { suitsStock } from './stock/take-from-stock.ts';
 import { OciVolumes } from './volumes/volumes.ts';
 import { mountedWorkspaces } from './workspace/workspaces.ts';
 
 /** Creates the engine; nothing is touched or probed before its first call. */
 export function createOciEngine(options: OciEngineOptions): Engine {
   const context = openContext(options, () => shells);
-  const { forwards, gateways, expiry, owners, disk } = context;
+  const { forwards, gateways, expiry, owners, disk, stock } = context;
   const commands = new OciCommands(context);
   const shells = new OciShells(context);
   const git = new OciGit(context);
@@ -50,13 +53,19 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     sources: { types: ['git', 'tarball', 'snapshot'] },
     ports: portsOf(context),
     ownership: ownershipOf(context),
+    stock: stockOf(context),
     networkPolicies: {
       update: (sandboxId, policy, signal) => updateNetworkPolicy(context, sandboxId, policy, signal),
       activity: async (sandboxId) =>
         gateways.activity((await context.host()).layout.sandbox(sandboxId), sandboxId),
     },
 
-    create: (request, signal, report) => createSandbox(context, request, signal, report),
+    create: (request, signal, report) =>
+      stock.during(async () => {
+        const sandbox = await createSandbox(context, request, signal, report);
+        if (suitsStock(request, DEFAULT_RUNTIME)) stock.want(request);
+        return sandbox;
+      }),
     get: async (sandboxId) => viewOf(await reconcileRecord(context, sandboxId), forwards),
     list: (query) => listSandboxes(context, query),
     limits: (signal) => ociLimits(context, signal),
@@ -64,15 +73,18 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     recover: (signal) => recoverAll(context, signal),
     extendTimeout: async (sandboxId, durationMs, signal) =>
       viewOf(await extendTimeout(context, sandboxId, durationMs, signal), forwards),
-    stop: (sandboxId, cause) => stopSandbox(context, sandboxId, cause),
-    forget: (sandboxId) => forgetSandbox(context, sandboxId),
+    stop: (sandboxId, cause) =>
+      stock.during(() => traced('engine', 'stop', () => stopSandbox(context, sandboxId, cause))),
+    forget: (sandboxId) => stock.during(() => forgetSandbox(context, sandboxId)),
 
     async close() {
+      const emptied = stock.close();
       commands.close();
       expiry.close();
       disk.close();
       owners.closeAll();
       await Promise.all([
+        emptied,
         shells.close(),
         git.close(),
         snapshots.close(),
@@ -126,6 +138,14 @@ function ownershipOf(context: OciContext): Ownership {
   };
 }
 
+function stockOf({ stock }: OciContext): Stock {
+  return {
+    reserve: (request) => (suitsStock(request, DEFAULT_RUNTIME) ? stock.reserve(request) : null),
+    giveBack: (sandboxId) => stock.giveBack(sandboxId),
+    empty: () => stock.close(),
+  };
+}
+
 async function stopSandbox(
   context: OciContext,
   sandboxId: string,
@@ -139,6 +159,7 @@ async function stopSandbox(
 }
 
 async function forgetSandbox(context: OciContext, sandboxId: string): Promise<void> {
+  context.stock.claim(sandboxId);
   const end: End = { status: 'stopped', cause: 'requested', reason: null };
   try {
     await endSandbox(context, sandboxId, end, currentProcess());

@@ -19,6 +19,8 @@ import { OwnerConnections } from './sandbox/owner-connections.ts';
 import { reconcileRecord } from './sandbox/reconcile.ts';
 import { DEFAULT_SOURCE_LIMITS, type SourceLimits } from './source/source-limits.ts';
 import { StateLayout } from './state/state-layout.ts';
+import { stockMaker } from './stock/boot-ahead.ts';
+import { SandboxStock } from './stock/sandbox-stock.ts';
 import { DiskWatch } from './storage/disk-watch.ts';
 
 export interface OciEngineOptions {
@@ -35,6 +37,8 @@ export interface OciEngineOptions {
   egress?: EgressOptions;
   /** Disk limit of each sandbox, in MiB; null or omitted: no limit. */
   diskMb?: number | null;
+  /** How many sandboxes to boot ahead, once one was created. Default: none. */
+  warm?: number;
   /** Default: 16 of any size. */
   volumeLimits?: VolumeLimits;
   /** Where Node releases are downloaded from. Default: npm's own configuration. */
@@ -101,6 +105,11 @@ export function openContext(options: OciEngineOptions, shells: () => OciShells):
     expiry: new ExpiryWatch((sandboxId) => reconcileRecord(context, sandboxId), log),
     disk: new DiskWatch(
       diskProbe(() => context),
+      log,
+    ),
+    stock: new SandboxStock(
+      options.warm ?? 0,
+      stockMaker(() => context),
       log,
     ),
     diskMb: options.diskMb ?? null,

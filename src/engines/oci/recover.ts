@@ -13,9 +13,9 @@ import type { Host } from './host/host.ts';
 import { removeTrees } from './host/remove-tree.ts';
 import { reconcileRecord } from './sandbox/reconcile.ts';
 import {
+  isInternal,
   listSandboxIds,
   listUnfinished,
-  PROBE_RUNTIME,
   readRecord,
   updateRecord,
 } from './state/sandbox-record.ts';
@@ -109,8 +109,8 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
         context.expiry.watch(sandboxId, after.expiresAt);
       }
       const paths = host.layout.sandbox(sandboxId);
-      if (after.runtime === PROBE_RUNTIME) {
-        // A trial sandbox whose creator died; a live creator removes it itself.
+      if (isInternal(after)) {
+        // Its creator died; a live one removes it itself.
         if (after.endedAt !== null) await removeTrees(host.agent, host.idMap, [paths.dir]);
         continue;
       }

@@ -1,4 +1,5 @@
 import type { CreateSandbox } from '../../engines/engine.ts';
+import { traced } from '../../shared/async/traced.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { namedSandboxId, newSandboxId } from '../../shared/ids.ts';
 import { SessionEnded } from '../../shared/session-ended.ts';
@@ -51,11 +52,18 @@ export async function createSandbox(
   const limits = await engine.limits(signal);
   // Decided here and not at the session's end, which a crash may leave out.
   const keep = request.keep || config.onDisconnect === 'keep';
-  const id = request.name === undefined ? newSandboxId() : namedSandboxId(session.principal, request.name);
-  // The request's own `keep`: a named sandbox needs somebody who looks after it.
-  const plan = { ...resolveRequest(id, request, engine, limits, config.maxLifetimeMs), keep };
   const volumeMounts = request.volumes?.map((volume) => ({ ...volume, owner: session.principal }));
-  if (request.name !== undefined && (await store.read(id)) !== null) throw nameIsTaken(request.name, id);
+  const resolved = {
+    // The request's own `keep`: a named sandbox needs somebody who looks after it.
+    ...resolveRequest(request, engine, limits, config.maxLifetimeMs),
+    keep,
+    ...(volumeMounts && { volumeMounts }),
+  };
+  const { name } = request;
+  const stocked = name === undefined ? (engine.stock?.reserve(resolved) ?? null) : null;
+  const id = stocked ?? (name === undefined ? newSandboxId() : namedSandboxId(session.principal, name));
+  if (name !== undefined && (await store.read(id)) !== null) throw nameIsTaken(name, id);
+  const plan = { sandboxId: id, ...resolved };
   const intent: OwnershipRecord = {
     version: RECORD_VERSION,
     sandboxId: plan.sandboxId,
@@ -70,10 +78,15 @@ export async function createSandbox(
     requested: requestedConfig(plan, limits),
     ...(plan.persistent !== undefined && { persistent: true }),
   };
-  await admit(context, intent, signal);
+  try {
+    await traced('registry', 'admission, ownership recorded', () => admit(context, intent, signal));
+  } catch (error) {
+    if (stocked !== null) engine.stock?.giveBack(stocked);
+    throw error;
+  }
   hooks.onRecorded(intent);
   try {
-    return await makeLive(context, { ...plan, ...(volumeMounts && { volumeMounts }) }, intent, signal, hooks);
+    return await makeLive(context, plan, intent, signal, hooks);
   } catch (error) {
     if (isNameTaken(error)) {
       // The sandbox with that id is a different one and must not be removed.
@@ -115,14 +128,14 @@ async function makeLive(
   signal: AbortSignal,
   hooks: CreateHooks,
 ): Promise<SandboxView> {
-  let sandbox = await context.engine.create(plan, signal, hooks.report);
+  let sandbox = await traced('engine', 'create', () => context.engine.create(plan, signal, hooks.report));
   if (sandbox.ports.some((port) => port.url === null) && context.engine.ports !== undefined) {
     await context.engine.ports.open(plan.sandboxId, signal);
     sandbox = await context.engine.get(plan.sandboxId, signal);
   }
   const record: OwnershipRecord = { ...intent, state: 'live', createdAt: sandbox.createdAt };
   throwIfCancelled(signal);
-  await context.store.write(record);
+  await traced('registry', 'record of the live sandbox', () => context.store.write(record));
   // The sandbox shows as running from the write on: a session that ends now stops it, with a record of its
   // end, as it stops every other. A caller who cancels now gets no result, so nobody knows the sandbox: it is
   // removed.

@@ -13,15 +13,13 @@ const DEFAULT_TIMEOUT_MS = 300_000;
  * @throws SandboxError `invalid_argument`, `unsupported` or `limit_exceeded`
  */
 export function resolveRequest(
-  sandboxId: string,
   request: CreateRequest,
   engine: Engine,
   limits: EngineLimits,
   maxLifetimeMs: number,
-): CreateSandbox {
+): Omit<CreateSandbox, 'sandboxId'> {
   requireCapabilities(request, engine);
   return {
-    sandboxId,
     runtime: request.runtime,
     ports: request.ports,
     timeoutMs: resolveTimeout(request.timeoutMs, maxLifetimeMs),

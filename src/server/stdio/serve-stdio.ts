@@ -16,6 +16,8 @@ const EXIT_AFTER_MS = 1_900;
 export interface StdioOptions extends ServerOptions {
   /** What the front has answered already. */
   handover?: Handover | null;
+  /** Called at the end of the conversation, before that of the session. */
+  onEnd?: () => void;
   /** The default streams and process. */
   input?: Readable;
   output?: Writable;
@@ -45,6 +47,7 @@ export async function serveStdio(options: StdioOptions): Promise<SessionEndReaso
 
   const reason = await ended;
   log.info({ reason }, 'session ends');
+  options.onEnd?.();
   // It does not keep the process alive, and fires only if something else does.
   setTimeout(() => host.exit(1), EXIT_AFTER_MS).unref();
   const calls = connection?.endCalls(new SessionEnded());

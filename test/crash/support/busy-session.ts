@@ -5,7 +5,9 @@ import { EventEmitter, once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
+import { recordsIn } from './leftovers.ts';
 import type { Place } from './place.ts';
 import type { ServerProcess } from './server-process.ts';
 
@@ -21,7 +23,8 @@ export const STEPS = [
   'extending',
   'writing',
 ] as const;
-export type Step = (typeof STEPS)[number];
+/** `idle`: only in a session that waits for the stock. */
+export type Step = (typeof STEPS)[number] | 'idle';
 
 /** Answers every connection with a line and keeps it open. */
 const LISTENER = `require('net').createServer((s) => s.write('hi\\n')).listen(8080, () => console.log('up'))`;
@@ -47,12 +50,14 @@ export interface BusySession {
 
 /**
  * Starts the session: three sandboxes, five commands, an open port with a client, an upload, then a stop and
- * a create. `onStep` is called at each step, before its first request.
+ * a create. `onStep` is called at each step, before its first request. `awaitsStock`: before the upload
+ * it does nothing until the server has booted a sandbox ahead, which the second create then gets.
  */
 export function startBusySession(
   server: ServerProcess,
   place: Place,
   onStep: (step: Step) => void = () => {},
+  awaitsStock = false,
 ): BusySession {
   const steps = new EventEmitter();
   const passed = new Set<Step>();
@@ -98,6 +103,10 @@ export function startBusySession(
     await once(client, 'data', { signal: lost.signal });
     reach('client connected');
 
+    if (awaitsStock) {
+      reach('idle');
+      await untilStocked(server, place);
+    }
     const upload = { sandbox_id: third, local_path: join(place.files, 'up'), remote_path: 'up' };
     reach('uploading');
     also(server.call('sandbox_upload_file', upload));
@@ -137,6 +146,21 @@ async function writeUpload(place: Place): Promise<void> {
   await mkdir(folder, { recursive: true });
   const megabyte = Buffer.alloc(1_048_576, 'upload');
   for (let i = 0; i < UPLOAD_FILES; i++) await writeFile(join(folder, `${i}.bin`), megabyte);
+}
+
+/** Resolves when a sandbox was booted ahead and recorded, or the server has ended. */
+export async function untilStocked(server: ServerProcess, place: Place): Promise<void> {
+  let ended = false;
+  const exited = server.exited.then(() => {
+    ended = true;
+  });
+  while (!ended && !stockIn(place.stateDir).some((record) => /"init": \{/.test(record)))
+    await Promise.race([delay(20), exited]);
+}
+
+/** The records of sandboxes that were booted ahead. */
+export function stockIn(stateDir: string): string[] {
+  return recordsIn(stateDir).filter((record) => record.includes('"runtime": "stock"'));
 }
 
 async function untilUp(server: ServerProcess, command_id: string): Promise<void> {

@@ -10,7 +10,7 @@ import { expect } from 'vitest';
 import { z } from 'zod';
 import { findProgram } from '../../../src/engines/oci/host/host-program.ts';
 import type { OrdinaryUser } from '../../support/ordinary-user.ts';
-import { startBusySession } from './busy-session.ts';
+import { type Step, startBusySession } from './busy-session.ts';
 import { leftoversOf, waitForNoLeftovers } from './leftovers.ts';
 import { type Moment, stopAt, untilStopped } from './moments.ts';
 import { makePlace, type Place } from './place.ts';
@@ -53,12 +53,20 @@ async function newRuntime(place: Place): Promise<string> {
 }
 
 /** Returns the port forwarded to a sandbox, if that step was reached. */
-async function killBusyServer({ step, when, probes }: Moment, place: Place): Promise<number | null> {
-  const flags = probes ? ['--oci-runtime', await newRuntime(place)] : [];
+async function killBusyServer(
+  { step, when, probes, inStart, awaitsStock }: Moment,
+  place: Place,
+): Promise<number | null> {
+  const flags = [
+    ...(probes ? ['--oci-runtime', await newRuntime(place)] : []),
+    // With a stock, a create that is to be interrupted could get a sandbox that has started already.
+    ...(inStart && !awaitsStock ? [] : ['--warm', '1']),
+  ];
   const server = await startServer(place, { stops: typeof when !== 'number', flags });
-  const session = startBusySession(server, place, (reached) => {
+  const onStep = (reached: Step): void => {
     if (reached === step && typeof when !== 'number') stopAt(place, when.place);
-  });
+  };
+  const session = startBusySession(server, place, onStep, awaitsStock);
   try {
     await session.reached(step);
     if (typeof when === 'number') {

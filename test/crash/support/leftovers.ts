@@ -86,6 +86,24 @@ function entriesOf(path: string) {
   }
 }
 
+/** Empty if there is no such folder. */
+export function namesIn(path: string): string[] {
+  return entriesOf(path).map(({ name }) => name);
+}
+
+/** The directories of the sandboxes. */
+export function sandboxesIn(stateDir: string): string[] {
+  const folder = join(stateDir, 'sandboxes');
+  return namesIn(folder)
+    .filter((name) => !name.startsWith('.'))
+    .map((name) => join(folder, name));
+}
+
+/** The texts of the sandboxes' records. */
+export function recordsIn(stateDir: string): string[] {
+  return sandboxesIn(stateDir).map((dir) => textOf(join(dir, 'record.json')));
+}
+
 /** Empty if it cannot be read. */
 export function textOf(path: string): string {
   try {

@@ -1,10 +1,10 @@
 /** Moments at which a server is killed: some chosen, the others random. */
-import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { generator } from '../../support/seed.ts';
-import { STEPS, type Step } from './busy-session.ts';
-import { textOf } from './leftovers.ts';
+import { STEPS, type Step, stockIn } from './busy-session.ts';
+import { namesIn, recordsIn, sandboxesIn, textOf } from './leftovers.ts';
 import type { Place } from './place.ts';
 
 export interface Moment {
@@ -20,6 +20,8 @@ export interface Moment {
   readonly probes?: boolean;
   /** During the start of a sandbox, when there are processes that no record names. */
   readonly inStart?: boolean;
+  /** Whether the session waits until a sandbox was booted ahead. */
+  readonly awaitsStock?: boolean;
 }
 
 const LATEST_MS = 80;
@@ -41,7 +43,7 @@ export const SOUGHT: readonly Moment[] = [
     probes: true,
     when: {
       place: 'runtime started',
-      isSo: (stateDir) => records(stateDir).some((text) => text.includes('"runtime": "probe"')),
+      isSo: (stateDir) => recordsIn(stateDir).some((text) => text.includes('"runtime": "probe"')),
     },
   },
   {
@@ -51,7 +53,7 @@ export const SOUGHT: readonly Moment[] = [
     when: {
       place: 'container to be started',
       isSo: (stateDir) =>
-        sandboxes(stateDir).some((dir) => isPending(dir) && !existsSync(join(dir, 'bundle/pid'))),
+        sandboxesIn(stateDir).some((dir) => isPending(dir) && !existsSync(join(dir, 'bundle/pid'))),
     },
   },
   {
@@ -61,7 +63,30 @@ export const SOUGHT: readonly Moment[] = [
     when: {
       place: 'container started',
       isSo: (stateDir) =>
-        sandboxes(stateDir).some((dir) => isPending(dir) && existsSync(join(dir, 'bundle/pid'))),
+        sandboxesIn(stateDir).some((dir) => isPending(dir) && existsSync(join(dir, 'bundle/pid'))),
+    },
+  },
+  {
+    name: 'a sandbox is being booted ahead',
+    step: 'idle',
+    inStart: true,
+    awaitsStock: true,
+    when: {
+      place: 'container started',
+      isSo: (stateDir) => stockIn(stateDir).some((record) => record.includes('"init": null')),
+    },
+  },
+  {
+    name: 'a sandbox that was booted ahead is being taken',
+    step: 'creating again',
+    awaitsStock: true,
+    when: {
+      place: 'sandbox of the stock to be taken',
+      isSo: (stateDir) => {
+        const stocked = stockIn(stateDir).flatMap((record) => /"sandboxId": "(.+?)"/.exec(record)?.[1] ?? []);
+        const owned = stocked.map((id) => textOf(join(stateDir, 'records', `${id}.json`)));
+        return owned.some((record) => record.includes('"state": "creating"'));
+      },
     },
   },
   {
@@ -70,7 +95,7 @@ export const SOUGHT: readonly Moment[] = [
     when: {
       place: 'upload under way',
       isSo: (stateDir) =>
-        sandboxes(stateDir).some((dir) =>
+        sandboxesIn(stateDir).some((dir) =>
           namesIn(join(dir, 'layers/upper/vercel/sandbox')).some((name) => name.startsWith('.sandbox-')),
         ),
     },
@@ -80,7 +105,7 @@ export const SOUGHT: readonly Moment[] = [
     step: 'stopping',
     when: {
       place: 'record says stopping',
-      isSo: (stateDir) => records(stateDir).some((text) => text.includes('"status": "stopping"')),
+      isSo: (stateDir) => recordsIn(stateDir).some((text) => text.includes('"status": "stopping"')),
     },
   },
   {
@@ -89,7 +114,7 @@ export const SOUGHT: readonly Moment[] = [
     when: {
       place: 'sandbox record written',
       isSo: (stateDir) =>
-        sandboxes(stateDir).some((dir) => namesIn(dir).some((name) => name.endsWith('.tmp'))),
+        sandboxesIn(stateDir).some((dir) => namesIn(dir).some((name) => name.endsWith('.tmp'))),
     },
   },
   {
@@ -128,25 +153,6 @@ export async function untilStopped(pid: number): Promise<void> {
     if (state === 'X' || state === 'Z') throw new Error('the server ended before its moment');
     await delay(5);
   }
-}
-
-function namesIn(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
-}
-
-function sandboxes(stateDir: string): string[] {
-  const folder = join(stateDir, 'sandboxes');
-  return namesIn(folder)
-    .filter((name) => !name.startsWith('.'))
-    .map((name) => join(folder, name));
-}
-
-function records(stateDir: string): string[] {
-  return sandboxes(stateDir).map((dir) => textOf(join(dir, 'record.json')));
 }
 
 function isPending(dir: string): boolean {

@@ -34,6 +34,7 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
   'src/main.ts': 'everything',
   'src/composition.ts': 'everything',
   'src/code-cache.ts': {},
+  'src/trace-file.ts': { 'src/shared/': 'all' },
   'src/config/': { 'src/shared/': 'all' },
   'src/cli/': {
     'src/cli/output/': 'all',

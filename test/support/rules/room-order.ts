@@ -7,7 +7,7 @@ export type Reach = 'all' | 'types';
 export const OCI_ROOMS: readonly (readonly string[])[] = [
   ['index.ts'],
   ['create-sandbox.ts', 'open-context.ts'],
-  ['source/'],
+  ['source/', 'stock/'],
   ['exec/', 'files/', 'snapshots/', 'recover.ts'],
   ['sandbox/'],
   ['doctor/', 'engine-limits.ts', 'images/', 'network/', 'volumes/'],

@@ -4,6 +4,7 @@
 import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
+import { traced } from '../../../shared/async/traced.ts';
 import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
 import type { ProcessIdentity } from '../../../shared/process-identity.ts';
 import { requireSameFolder } from '../../workspace/folder.ts';
@@ -123,8 +124,12 @@ export async function boot(
   const base = await findBase(host, request);
   const ofImage = request.image === null ? '' : await host.images.caCertificates(request.image);
   await Promise.all([
-    makeSandboxDirectories(paths, host.idMap, base, request.baseLayers.owners),
-    writeCaTrust(paths, request.sandboxId, host.caBundle, ofImage),
+    traced('engine', 'directories', () =>
+      makeSandboxDirectories(paths, host.idMap, base, request.baseLayers.owners),
+    ),
+    traced('engine', 'certificate authority', () =>
+      writeCaTrust(paths, request.sandboxId, host.caBundle, ofImage),
+    ),
   ]);
   const tops = topDirectories(base, request.baseLayers);
   await prepareBundle(host, paths, tops, request.baseLayers);
@@ -171,7 +176,7 @@ export async function boot(
   );
   try {
     if (workspace?.isByPath) await requireSameFolder(workspace.record);
-    const greeting = await handshake(connection);
+    const greeting = await traced('agent', 'handshake', () => handshake(connection));
     const cgroups = await sandboxCgroups(host, runtime, request.sandboxId, init.pid);
     return {
       init,

@@ -8,6 +8,7 @@ import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { anySignal } from '../../../shared/async/any-signal.ts';
 import { onAbort } from '../../../shared/async/on-abort.ts';
+import { traced } from '../../../shared/async/traced.ts';
 import { whenSpawned } from '../../../shared/async/when-spawned.ts';
 import { throwIfCancelled } from '../../../shared/errors.ts';
 import { identify, isProcessAlive, type ProcessIdentity } from '../../../shared/process-identity.ts';
@@ -163,12 +164,14 @@ export async function startContainer(
     });
     const launching = await whenSpawned(starting);
     owner = ownerConnection(launching);
-    const exitCode = await runToExit(launching, anySignal([signal, AbortSignal.timeout(START_TIMEOUT_MS)]));
+    const limited = anySignal([signal, AbortSignal.timeout(START_TIMEOUT_MS)]);
+    const exitCode = await traced('engine', `launch by ${runtime.name}`, () => runToExit(launching, limited));
     throwIfCancelled(signal);
     if (exitCode !== 0) throw await startFailure(paths, `ended with ${exitCode ?? 'a signal'}`);
     const init = identify(Number((await readFile(paths.pidFile, 'utf8')).trim()));
     if (init === null) throw await startFailure(paths, 'started a container that exited immediately');
-    return { init, connection: await waitForAgent(paths, init, signal), owner };
+    const connection = await traced('agent', 'connection', () => waitForAgent(paths, init, signal));
+    return { init, connection, owner };
   } catch (error) {
     owner?.destroy();
     throw error;

@@ -1,5 +1,6 @@
 /** Commands: started by the agent, followed through their supervisors, read from disk. */
 import { rm } from 'node:fs/promises';
+import { traced } from '../../../shared/async/traced.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { pathExists } from '../../../shared/fs/path-exists.ts';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
@@ -39,6 +40,7 @@ import { CommandWatch } from './command-watch.ts';
 import { encodeRun } from './exec-request.ts';
 import { hasLiveProcesses } from './has-live-processes.ts';
 import { requestKill } from './request-kill.ts';
+import { requestRun } from './request-run.ts';
 
 /** For work that no caller may cancel. */
 const never = new AbortController().signal;
@@ -57,7 +59,13 @@ export class OciCommands implements Commands {
     this.#allowedStatus = allowedStatus;
   }
 
-  async start(request: StartCommand, signal: AbortSignal): Promise<Command> {
+  start(request: StartCommand, signal: AbortSignal): Promise<Command> {
+    return this.#context.stock.during(() =>
+      traced('engine', 'start of the command', () => this.#start(request, signal)),
+    );
+  }
+
+  async #start(request: StartCommand, signal: AbortSignal): Promise<Command> {
     const sandbox = await this.#running(request.sandboxId);
     const paths = await this.#paths(request.commandId);
     const cwd = absolutePath(request.cwd ?? '', null);
@@ -74,14 +82,7 @@ export class OciCommands implements Commands {
     // No abort from here on: a requested command is either started and recorded, or refused.
     writeCommandRecord(paths, record);
     try {
-      const connection = await AgentConnection.open(paths.sandbox.agentSocket, null);
-      try {
-        await connection.send(FRAME.RUN, body);
-        await connection.expect(FRAME.STARTED);
-      } catch (error) {
-        connection.close();
-        throw error;
-      }
+      const connection = await requestRun(paths.sandbox.agentSocket, body);
       this.#follow(request.commandId, new CommandWatch(record, connection, { stdout: 0, stderr: 0 }));
     } catch (error) {
       await rm(paths.record, { force: true });
@@ -111,7 +112,9 @@ export class OciCommands implements Commands {
   }
 
   async wait(commandId: string, signal: AbortSignal): Promise<Command> {
-    return this.#withRest(await this.#until(commandId, () => false, signal));
+    return traced('engine', 'wait for the end', async () =>
+      this.#withRest(await this.#until(commandId, () => false, signal)),
+    );
   }
 
   async waitForOutput(commandId: string, totalBytes: number, signal: AbortSignal): Promise<Command> {

@@ -12,7 +12,7 @@ import type { Host } from '../host/host.ts';
 import { runHostProgram } from '../host/host-program.ts';
 
 /** The host's root file system, whatever it contains. */
-const DEFAULT_RUNTIME = 'host';
+export const DEFAULT_RUNTIME = 'host';
 
 const PROBES: { path: string; pattern: RegExp; name: string }[] = [
   { path: '/usr/bin/node', pattern: /^v(\d+)\./, name: 'node' },

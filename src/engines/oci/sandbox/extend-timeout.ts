@@ -1,11 +1,10 @@
 import { SandboxError } from '../../../shared/errors.ts';
 import type { OciContext } from '../context.ts';
-import { AgentConnection } from '../protocol/agent-connection.ts';
 import { fromAgentError } from '../protocol/agent-errors.ts';
-import { encodeFields, FRAME, TAG } from '../protocol/frames.ts';
 import { type SandboxRecord, updateRecord } from '../state/sandbox-record.ts';
 import { diagnoseDisconnect } from './agent-disconnect.ts';
 import { reconcileRecord } from './reconcile.ts';
+import { setDeadline } from './set-deadline.ts';
 
 /**
  * Extends the deadline of a running sandbox, in the agent first: only what the agent has accepted is
@@ -29,14 +28,8 @@ export async function extendTimeout(
   try {
     return await updateRecord(layout, sandboxId, async (record) => {
       const fromNow = record.expiresAt - Date.now() + durationMs;
-      const connection = await AgentConnection.open(layout.sandbox(sandboxId).agentSocket, null);
-      try {
-        const body = encodeFields([[TAG.ms, Math.max(1, fromNow)]]);
-        const remaining = (await connection.request(FRAME.DEADLINE, body)).number(TAG.remainingMs);
-        return { ...record, timeoutMs: record.timeoutMs + durationMs, expiresAt: Date.now() + remaining };
-      } finally {
-        connection.close();
-      }
+      const remaining = await setDeadline(layout.sandbox(sandboxId).agentSocket, fromNow);
+      return { ...record, timeoutMs: record.timeoutMs + durationMs, expiresAt: Date.now() + remaining };
     });
   } catch (error) {
     // Without the record's lock, which others wait for only briefly.

@@ -1,7 +1,7 @@
 import { paginate, parseCursor } from '../../../shared/pagination.ts';
 import type { ListQuery, Page, Sandbox } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
-import { listSandboxIds } from '../state/sandbox-record.ts';
+import { isInternal, listSandboxIds } from '../state/sandbox-record.ts';
 import { reconcileRecord } from './reconcile.ts';
 import { viewOf } from './sandbox-view.ts';
 
@@ -13,7 +13,8 @@ export async function listSandboxes(context: OciContext, query: ListQuery): Prom
   const all: Sandbox[] = [];
   for (const sandboxId of await listSandboxIds(host.layout)) {
     try {
-      all.push(viewOf(await reconcileRecord(context, sandboxId), context.forwards));
+      const record = await reconcileRecord(context, sandboxId);
+      if (!isInternal(record)) all.push(viewOf(record, context.forwards));
     } catch (error) {
       // A damaged or just removed sandbox does not hide the others.
       context.log.warn({ sandboxId, err: error }, 'cannot list a sandbox');

@@ -62,6 +62,14 @@ export const DEFAULT_SHELL = '/bin/bash';
 /** The runtime of a trial sandbox: no request can name it. */
 export const PROBE_RUNTIME = 'probe';
 
+/** The runtime of a sandbox that was booted ahead and belongs to nobody yet: no request can name it either. */
+export const STOCK_RUNTIME = 'stock';
+
+/** True for a sandbox that no create has asked for: only the process that made it knows it. */
+export function isInternal({ runtime }: SandboxRecord): boolean {
+  return runtime === PROBE_RUNTIME || runtime === STOCK_RUNTIME;
+}
+
 export const NO_BASE_LAYERS: BaseLayers = { layers: [], owners: {} };
 
 /** A volume that the sandbox has mounted. */
