@@ -2,13 +2,38 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { RecordStore } from '../../src/registry/records/record-store.ts';
 import { sandboxRecords } from '../../src/registry/records/sandbox-record.ts';
 import { snapshotRecords } from '../../src/registry/records/snapshot-record.ts';
-import { neverAborted, openWorld, plainRequest } from './support/registry.ts';
+import { createLogger } from '../../src/shared/log.ts';
+import { LogLines, neverAborted, openWorld, plainRequest, temporaryFolder } from './support/registry.ts';
 import { sleep } from './support/requests.ts';
 
 const ID = 'sbx_aaaaaaaaaaaa';
 const OLD = readFileSync(join(import.meta.dirname, 'fixtures/sandbox-record-0.1.0.json'), 'utf8');
+
+describe('unfinished records', () => {
+  it('are listed without reading those of ended sandboxes again', async () => {
+    const directory = join(temporaryFolder(), 'records');
+    const log = new LogLines();
+    const store = new RecordStore(sandboxRecords, directory, createLogger('debug', log));
+    const ended = sandboxRecords.parse(OLD, ID);
+    const live = { ...ended, sandboxId: 'sbx_bbbbbbbbbbbb', state: 'live' as const, endedAt: null };
+    const resumable = { ...ended, sandboxId: 'sbx_cccccccccccc', persistent: true as const };
+    for (const record of [ended, live, resumable]) await store.write(record);
+    const ids = async () => (await store.unfinished()).map(({ sandboxId }) => sandboxId).sort();
+    expect(await ids()).toEqual([live.sandboxId, resumable.sandboxId]);
+    writeFileSync(join(directory, `${ID}.json`), 'damaged');
+    expect(await ids()).toEqual([live.sandboxId, resumable.sandboxId]);
+    expect(log.lines).toEqual([]);
+    // A live one that has ended is left out from then on.
+    await store.update(live.sandboxId, () => ({ ...live, state: 'ended', endedAt: 1 }));
+    expect(await ids()).toEqual([resumable.sandboxId]);
+    // Removed ones are forgotten, also as ended ones.
+    for (const { sandboxId } of [ended, live]) await store.remove(sandboxId);
+    expect(await ids()).toEqual([resumable.sandboxId]);
+  });
+});
 
 describe('a record written by version 0.1.0', () => {
   it('is read, with the requested config under its current name', () => {

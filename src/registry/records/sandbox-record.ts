@@ -84,6 +84,8 @@ export const sandboxRecords: RecordKind<OwnershipRecord> = {
   prefix: 'sbx_',
   isId: isSandboxId,
   idOf: (record) => record.sandboxId,
+  // A persistent sandbox can be resumed.
+  isFinal: (record) => record.state === 'ended' && record.persistent !== true,
   format: formatRecord,
   parse: parseRecord,
 };

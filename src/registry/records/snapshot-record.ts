@@ -34,6 +34,7 @@ export const snapshotRecords: RecordKind<SnapshotOwnership> = {
   prefix: 'snap_',
   isId: isSnapshotId,
   idOf: (record) => record.snapshotId,
+  isFinal: () => false,
   format: (record) => `${JSON.stringify(record, null, 2)}\n`,
   parse,
 };

@@ -52,7 +52,9 @@ async function recoverAll(
   if (includeDamaged) await removeDamaged(context, recovered, signal);
   await reclaim(context, recovered, signal);
   await recoverSnapshots(context, signal);
-  const records = (await store.all()).filter((record) => record.engine === engine.name);
+  const records = (await store.all()).filter(
+    (record) => record.engine === engine.name && !isRetained(context, record),
+  );
   await mapConcurrent(records, AT_A_TIME, ({ sandboxId }) =>
     attempt(context, sandboxId, recovered, signal, () => recoverOne(context, sandboxId, recovered, signal)),
   );
@@ -109,6 +111,11 @@ async function reclaim(context: RegistryContext, recovered: Recovered, signal: A
   }
 }
 
+/** True for the record of an ended sandbox that stays readable for now: there may be thousands of them. */
+function isRetained({ config, clock }: RegistryContext, { state, endedAt }: OwnershipRecord): boolean {
+  return state === 'ended' && endedAt !== null && endedAt + config.retentionMs > clock.now();
+}
+
 async function recoverOne(
   context: RegistryContext,
   sandboxId: string,
@@ -125,8 +132,7 @@ async function recoverOne(
   if (record.state === 'live' && !hasLivingOwner(record)) {
     record = await endOrphan(context, record, recovered, signal);
   }
-  if (record === null || record.endedAt === null) return;
-  if (record.endedAt + context.config.retentionMs > context.clock.now()) return;
+  if (record === null || record.endedAt === null || isRetained(context, record)) return;
   await forget(context, sandboxId, recovered, signal);
 }
 

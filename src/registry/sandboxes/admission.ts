@@ -37,7 +37,7 @@ export async function countedRecords(
   context: RegistryContext,
   principal?: string,
 ): Promise<OwnershipRecord[]> {
-  const records = await context.store.all();
+  const records = await context.store.unfinished();
   return records.filter(
     (record) =>
       record.state !== 'ended' &&
