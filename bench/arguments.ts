@@ -4,7 +4,11 @@ import { parseArgs } from 'node:util';
 export interface BenchArguments {
   /** Names of rows; null for all. */
   only: string[] | null;
+  /** Another commit, whose build is measured beside this one; null for none. */
+  against: string | null;
   json: boolean;
+  /** Writes `docs/performance.md`. */
+  write: boolean;
   /** Includes the rows that write many gigabytes. */
   large: boolean;
   help: boolean;
@@ -18,16 +22,22 @@ export class UsageError extends Error {
 /** @throws UsageError for an unknown option, one without its value, or a word that belongs to no option */
 export function readArguments(args: string[]): BenchArguments {
   try {
-    const { only = null, ...flags } = parseArgs({
+    const {
+      only = null,
+      against = null,
+      ...flags
+    } = parseArgs({
       args,
       options: {
         only: { type: 'string', multiple: true },
+        against: { type: 'string' },
         json: { type: 'boolean', default: false },
+        write: { type: 'boolean', default: false },
         large: { type: 'boolean', default: false },
         help: { type: 'boolean', short: 'h', default: false },
       },
     }).values;
-    return { only, ...flags };
+    return { only, against, ...flags };
   } catch (error) {
     throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
   }
@@ -38,8 +48,10 @@ export function usage(rows: readonly string[]): string {
   return `Usage: npm run bench [-- OPTION…]
 
   --only NAME   only this row; repeatable
+  --against REF also build this commit, and compare each row's first line with its
   --json        the results as JSON
-  --large       also the row that writes 10 GB per run
+  --write       update docs/performance.md with these rows
+  --large       also rows that write 10 GB per run, or take minutes
   -h, --help    this text
 
 Rows: ${rows.join(', ')}

@@ -22,10 +22,14 @@ export interface BareRuntime {
 export const RUNTIMES = ['crun', 'runc'] as const;
 
 /** A server on this runtime, and how that server calls the runtime. Null if it is not installed. */
-async function openRuntime(name: (typeof RUNTIMES)[number]): Promise<BareRuntime | null> {
+async function openRuntime(
+  dist: string,
+  name: (typeof RUNTIMES)[number],
+  warm: number,
+): Promise<BareRuntime | null> {
   const places = ['/usr/bin', '/usr/sbin', '/usr/local/bin', '/usr/local/sbin'];
   if (!places.some((place) => existsSync(join(place, name)))) return null;
-  const server = await openServer(name);
+  const server = await openServer(dist, name, [], warm);
   try {
     // The first sandbox makes the server detect how to call the runtime here.
     const trial = await server.create();
@@ -50,11 +54,14 @@ async function openRuntime(name: (typeof RUNTIMES)[number]): Promise<BareRuntime
   }
 }
 
-/** Every installed runtime, the server's own first choice first. @throws if there is none */
-export async function openRuntimes(): Promise<[BareRuntime, ...BareRuntime[]]> {
+/**
+ * Every installed runtime, the server's own first choice first, each with a server of the build in `dist`.
+ * @throws if there is none
+ */
+export async function openRuntimes(dist: string, warm = 0): Promise<[BareRuntime, ...BareRuntime[]]> {
   const found: BareRuntime[] = [];
   for (const name of RUNTIMES) {
-    const runtime = await openRuntime(name);
+    const runtime = await openRuntime(dist, name, warm);
     if (runtime !== null) found.push(runtime);
   }
   const [first, ...others] = found;

@@ -4,13 +4,16 @@
  */
 import { cpus, release } from 'node:os';
 import { type BenchArguments, readArguments, UsageError, usage } from './arguments.ts';
+import { buildOther } from './other-build.ts';
+import { writePage } from './page.ts';
 import { type Row, runRow } from './row.ts';
 import { busyKill } from './rows/busy-kill.ts';
 import { call } from './rows/call.ts';
 import { connect } from './rows/connect.ts';
+import { curveRow, finishedRow } from './rows/curve.ts';
 import { download } from './rows/download.ts';
 import { firstCommand } from './rows/first-command.ts';
-import { firstOutput } from './rows/first-output.ts';
+import { createInStock, firstOutput, firstOutputInStock } from './rows/first-output.ts';
 import { flood } from './rows/flood.ts';
 import { kill } from './rows/kill.ts';
 import { listRow } from './rows/list.ts';
@@ -23,21 +26,26 @@ import { snapshotRow } from './rows/snapshot.ts';
 import { start } from './rows/start.ts';
 import { transferRow } from './rows/transfer.ts';
 import { workspaceRow } from './rows/workspace.ts';
+import { DIST } from './server.ts';
 import { tableOf } from './table.ts';
+import { tracesOf } from './traces.ts';
 
-/** Writes 10 GB for each run, so it runs only on request. */
-const LARGE = snapshotRow('snapshot-10gb', 10_000, 2);
+/** 10 GB for each run, 500 sandboxes and 10,000 records: only on request. */
+const LARGE: readonly Row[] = [snapshotRow('snapshot-10gb', 10_000, 2), curveRow(500), finishedRow(10_000)];
 const ROWS: readonly Row[] = [
   start,
   firstCommand,
   call,
   firstOutput,
+  firstOutputInStock,
+  createInStock,
   flood,
   kill,
   busyKill,
   snapshotRow('snapshot-10mb', 10, 10),
   snapshotRow('snapshot-1gb', 1_000, 5),
-  LARGE,
+  ...LARGE,
+  ...[1, 10, 100].map(curveRow),
   transferRow('up'),
   transferRow('down'),
   ...[1, 10, 50, 100].map(liveRow),
@@ -58,19 +66,25 @@ const NAMES = ROWS.map(({ name }) => name);
 function rowsOf({ only, large }: BenchArguments): Row[] {
   const unknown = only?.find((name) => !NAMES.includes(name));
   if (unknown !== undefined) throw new UsageError(`Unknown row ${JSON.stringify(unknown)}.`);
-  return ROWS.filter((row) => only?.includes(row.name) ?? (large || row !== LARGE));
+  return ROWS.filter((row) => only?.includes(row.name) ?? (large || !LARGE.includes(row)));
 }
 
 async function bench(options: BenchArguments): Promise<void> {
   const rows = rowsOf(options);
   const machine = `${cpus().length} CPUs, Linux ${release()}, Node ${process.version}`;
   if (!options.json) console.log(`${machine}\n`);
+  const other = options.against === null ? null : await buildOther(options.against);
   const results = [];
-  for (const row of rows) {
-    const result = await runRow(row);
-    results.push(result);
-    if (!options.json) console.log(tableOf(result));
+  try {
+    for (const row of rows) {
+      const result = await runRow(row, DIST, other);
+      results.push(result);
+      if (!options.json) console.log(tableOf(result));
+    }
+  } finally {
+    await other?.remove();
   }
+  if (options.write) await writePage(machine, results, await tracesOf(DIST), NAMES);
   if (options.json) console.log(JSON.stringify({ machine, results }, null, 2));
 }
 

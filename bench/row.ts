@@ -19,10 +19,10 @@ export interface Row {
   readonly warmUps: number;
   readonly runs: number;
   /**
-   * This server first. Called once; `after` undoes everything it created and may return a remark for the
-   * table.
+   * This server first, of the build in `dist`. `after` undoes everything it created and may return a remark
+   * for the table.
    */
-  open(): Promise<{ contenders: Contender[]; after(): Promise<string[]> }>;
+  open(dist: string): Promise<{ contenders: Contender[]; after(): Promise<string[]> }>;
 }
 
 export interface RowResult {
@@ -33,9 +33,18 @@ export interface RowResult {
   readonly remarks: string[];
 }
 
-/** Runs a row. `ratio` is the first contender's median over this one's. */
-export async function runRow(row: Row): Promise<RowResult> {
-  const { contenders, after } = await row.open();
+/** Another build of the server, and what it is called in the table. */
+export interface OtherBuild {
+  readonly name: string;
+  readonly dist: string;
+}
+
+/**
+ * Runs a row, with the build in `dist` and, if another one is given, that one instead of what others do.
+ * `ratio` is the first contender's median over this one's.
+ */
+export async function runRow(row: Row, dist: string, other: OtherBuild | null): Promise<RowResult> {
+  const { contenders, after } = other === null ? await row.open(dist) : await openBoth(row, dist, other);
   const values = contenders.map((): number[] => []);
   let remarks: string[] = [];
   try {
@@ -60,4 +69,24 @@ export async function runRow(row: Row): Promise<RowResult> {
     }),
     remarks,
   };
+}
+
+/** The first contender of a row, in two builds. */
+async function openBoth(row: Row, dist: string, other: OtherBuild): ReturnType<Row['open']> {
+  const ours = await row.open(dist);
+  try {
+    const theirs = await row.open(other.dist);
+    const [first, second] = [ours.contenders[0], theirs.contenders[0]];
+    if (first === undefined || second === undefined) throw new Error(`${row.name} has no contender`);
+    return {
+      contenders: [first, { ...second, label: `the same, built from ${other.name}` }],
+      after: async () => {
+        const [remarks, more] = [await ours.after(), await theirs.after()];
+        return [...remarks, ...more.map((remark) => `${other.name}: ${remark}`)];
+      },
+    };
+  } catch (error) {
+    await ours.after();
+    throw error;
+  }
 }

@@ -17,8 +17,8 @@ export const busyKill: Row = {
   title: `command_kill of one among ${OTHERS + 1} running commands, to its process gone`,
   warmUps: 2,
   runs: 20,
-  async open() {
-    const server = await openServer('auto', ['--max-running-commands', String(OTHERS + 10)]);
+  async open(dist) {
+    const server = await openServer(dist, 'auto', ['--max-running-commands', String(OTHERS + 10)]);
     const busy = await server.create();
     const idle = await server.create();
     for (let count = 0; count < OTHERS; count++) {

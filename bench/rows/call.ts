@@ -13,8 +13,8 @@ export const call: Row = {
   title: 'sandbox_run_command cmd=true from the client, to its answer',
   warmUps: 20,
   runs: 100,
-  async open() {
-    const runtimes = await openRuntimes();
+  async open(dist) {
+    const runtimes = await openRuntimes(dist);
     const [first] = runtimes;
     const sandbox_id = await first.server.create();
     const contenders = [

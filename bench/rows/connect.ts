@@ -30,9 +30,9 @@ export const connect: Row = {
   title: 'a TCP connection to its first byte, the median of 100 a run',
   warmUps: 1,
   runs: 20,
-  async open() {
+  async open(dist) {
     const web = await openWebServer();
-    const server = await openServer('auto', web.flags);
+    const server = await openServer(dist, 'auto', web.flags);
     const inSandbox = async (policy: Record<string, unknown>, host: string, ...more: string[]) => {
       const sandbox_id = await server.create();
       await server.call('sandbox_update_network_policy', { sandbox_id, network_policy: policy });

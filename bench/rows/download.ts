@@ -23,9 +23,9 @@ export const download: Row = {
   bytes: BYTES,
   warmUps: 1,
   runs: 10,
-  async open() {
+  async open(dist) {
     const web = await openWebServer();
-    const server = await openServer('auto', web.flags);
+    const server = await openServer(dist, 'auto', web.flags);
     const inSandbox = async (policy: Record<string, unknown>, host: string) => {
       const sandbox_id = await server.create();
       await server.call('sandbox_update_network_policy', { sandbox_id, network_policy: policy });

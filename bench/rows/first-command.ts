@@ -6,7 +6,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Row } from '../row.ts';
-import { DIST } from '../server.ts';
 
 const clientInfo = { name: 'bench', version: '1' };
 /** Each is sent when the one before it is answered, as a client does. */
@@ -23,10 +22,10 @@ export const firstCommand: Row = {
   // The first one prepares the state directory.
   warmUps: 2,
   runs: 10,
-  async open() {
+  async open(dist) {
     const stateDir = await mkdtemp(join(tmpdir(), 'sbxb-'));
     await chmod(stateDir, 0o711);
-    const ours = [join(DIST, 'main.js'), '--state-dir', stateDir, '--log-level', 'error'];
+    const ours = [join(dist, 'main.js'), '--state-dir', stateDir, '--log-level', 'error'];
     return {
       contenders: [
         { label: 'sandbox-mcp', run: () => untilFirstCommand(ours) },

@@ -18,8 +18,8 @@ export const flood: Row = {
   bytes: BYTES,
   warmUps: 1,
   runs: 5,
-  async open() {
-    const runtimes = await openRuntimes();
+  async open(dist) {
+    const runtimes = await openRuntimes(dist);
     const [first] = runtimes;
     const sandbox_id = await first.server.create();
     const before = memoryMb(first.server.pid, 'VmRSS');

@@ -26,8 +26,8 @@ export const kill: Row = {
   title: `kill of a tree of ${TREE_SIZE} processes (setsid, double fork) to the last process gone`,
   warmUps: 1,
   runs: 10,
-  async open() {
-    const runtimes = await openRuntimes();
+  async open(dist) {
+    const runtimes = await openRuntimes(dist);
     const [first] = runtimes;
     const sandbox_id = await first.server.create();
     let seconds = 100_000 + (process.pid % 10_000) * 1_000;

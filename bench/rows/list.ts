@@ -23,8 +23,8 @@ export const listRow: Row = {
   title: `sandbox_list_files of a directory of ${FILES} files, from the call to its answer`,
   warmUps: 1,
   runs: 5,
-  async open() {
-    const server = await openServer('auto');
+  async open(dist) {
+    const server = await openServer(dist);
     const sandbox_id = await server.create();
     const make = { sandbox_id, cmd: 'python3', args: ['-c', MAKE], wait_ms: WAIT_MS };
     let made = making.parse(await server.call('sandbox_run_command', make));

@@ -14,8 +14,8 @@ export function liveRow(count: number): Row {
     title: `${count} live sandbox${count === 1 ? '' : 'es'}: one more by sandbox_create`,
     warmUps: 1,
     runs: 10,
-    async open() {
-      const server = await openServer('auto', UNLIMITED);
+    async open(dist) {
+      const server = await openServer(dist, 'auto', UNLIMITED);
       // What the server loads for the first one must not count for any of them.
       await server.call('sandbox_stop', { sandbox_id: await server.create() });
       const before = memoryKb(server.pid);

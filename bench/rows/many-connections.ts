@@ -24,9 +24,9 @@ export const manyConnections: Row = {
   title: `${CONNECTIONS} TCP connections at once, until each has its first byte`,
   warmUps: 1,
   runs: 20,
-  async open() {
+  async open(dist) {
     const web = await openWebServer();
-    const server = await openServer('auto', web.flags);
+    const server = await openServer(dist, 'auto', web.flags);
     const sandbox_id = await server.create();
     const args = ['-c', CLIENT, web.address, String(web.greeterPort)];
     return {

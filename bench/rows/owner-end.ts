@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { Row } from '../row.ts';
-import { DIST, openServer } from '../server.ts';
+import { openServer } from '../server.ts';
 import { untilSleepers } from '../until-processes.ts';
 
 const UNLIMITED = ['--max-sandboxes', '1000', '--max-vcpus', '1000'];
@@ -12,9 +12,9 @@ export function ownerEndRow(count: number, runs: number): Row {
   let seconds = 200_000 + (process.pid % 10_000) * 1_000;
 
   /** A new server with its sandboxes, each of which runs a program, and how long they outlive `end`. */
-  async function timed(end: (pid: number) => void): Promise<number> {
+  async function timed(dist: string, end: (pid: number) => void): Promise<number> {
     const mark = seconds++;
-    const server = await openServer('auto', UNLIMITED);
+    const server = await openServer(dist, 'auto', UNLIMITED);
     try {
       for (let made = 0; made < count; made++) {
         const sandbox_id = await server.create();
@@ -28,7 +28,7 @@ export function ownerEndRow(count: number, runs: number): Row {
       return performance.now() - before;
     } finally {
       // A killed server leaves files and empty cgroups to its next start.
-      const argv = [join(DIST, 'main.js'), '--state-dir', server.stateDir, 'clean'];
+      const argv = [join(dist, 'main.js'), '--state-dir', server.stateDir, 'clean'];
       await promisify(execFile)(process.execPath, argv);
       await server.close();
     }
@@ -39,11 +39,11 @@ export function ownerEndRow(count: number, runs: number): Row {
     title: `the end of a server with ${count} sandbox${count === 1 ? '' : 'es'}, to the last process in them gone`,
     warmUps: 0,
     runs,
-    async open() {
+    async open(dist) {
       return {
         contenders: [
-          { label: 'SIGKILL: sandboxes notice by themselves', run: () => timed(kill('SIGKILL')) },
-          { label: 'SIGTERM: the session ends', run: () => timed(kill('SIGTERM')) },
+          { label: 'SIGKILL: sandboxes notice by themselves', run: () => timed(dist, kill('SIGKILL')) },
+          { label: 'SIGTERM: the session ends', run: () => timed(dist, kill('SIGTERM')) },
         ],
         after: () => Promise.resolve([]),
       };

@@ -25,8 +25,8 @@ export const searchRow: Row = {
   title: `sandbox_search_files through ${FILES} files, from the call to its answer`,
   warmUps: 1,
   runs: 5,
-  async open() {
-    const server = await openServer('auto');
+  async open(dist) {
+    const server = await openServer(dist);
     const sandbox_id = await server.create();
     const made = { sandbox_id, cmd: 'python3', args: ['-c', MAKE], wait_ms: 55_000 };
     z.object({ exit_code: z.literal(0) }).parse(await server.call('sandbox_run_command', made));

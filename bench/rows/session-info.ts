@@ -19,9 +19,9 @@ export const sessionInfoRow = (mode: keyof typeof POLICIES): Row => ({
   title: 'session_info from the client, to its answer',
   warmUps: 5,
   runs: 100,
-  async open() {
+  async open(dist) {
     const web = await openWebServer();
-    const [busy, idle] = [await openServer('auto', web.flags), await openServer()];
+    const [busy, idle] = [await openServer(dist, 'auto', web.flags), await openServer(dist)];
     await idle.create();
     const sandbox_id = await busy.create();
     await busy.call('sandbox_update_network_policy', { sandbox_id, network_policy: POLICIES[mode] });

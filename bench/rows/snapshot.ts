@@ -22,8 +22,8 @@ export function snapshotRow(name: string, megabytes: number, runs: number): Row 
     title: `${megabytes.toLocaleString('en')} MB in a sandbox: sandbox_snapshot, and sandbox_create from it`,
     warmUps: megabytes > 1_000 ? 0 : 1,
     runs,
-    async open() {
-      const server = await openServer();
+    async open(dist) {
+      const server = await openServer(dist);
       let snapshotId: string | null = null;
       const take = async () => {
         const sandbox_id = await server.create();

@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Row } from '../row.ts';
-import { DIST } from '../server.ts';
 
 const REFERENCE = join(
   import.meta.dirname,
@@ -25,9 +24,9 @@ export const start: Row = {
   title: 'start of the process to the answer of initialize',
   warmUps: 2,
   runs: 20,
-  async open() {
+  async open(dist) {
     const stateDir = await mkdtemp(join(tmpdir(), 'sbxb-'));
-    const ours = [join(DIST, 'main.js'), '--state-dir', stateDir, '--log-level', 'error'];
+    const ours = [join(dist, 'main.js'), '--state-dir', stateDir, '--log-level', 'error'];
     const contenders = [
       { label: 'sandbox-mcp', run: () => untilInitialized(ours) },
       { label: 'node -e 0 (to its exit)', run: () => untilExit(['-e', '0']) },

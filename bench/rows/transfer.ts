@@ -50,8 +50,8 @@ export function transferRow(direction: Direction): Row {
     bytes: BYTES,
     warmUps: 1,
     runs: 3,
-    async open() {
-      const runtimes = await openRuntimes();
+    async open(dist) {
+      const runtimes = await openRuntimes(dist);
       const contenders: Contender[] = [];
       for (const [index, runtime] of runtimes.entries()) {
         const sandboxId = await runtime.server.create();

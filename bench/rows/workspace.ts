@@ -15,8 +15,8 @@ export const workspaceRow: Row = {
   title: `sandbox_create with a workspace of ${DIRECTORIES * FILES_EACH} files`,
   warmUps: 2,
   runs: 10,
-  async open() {
-    const server = await openServer('auto');
+  async open(dist) {
+    const server = await openServer(dist);
     const folder = join(server.cwd, 'project');
     for (let directory = 0; directory < DIRECTORIES; directory += 1) {
       const path = join(folder, `${directory % 10}`, `${directory}`);

@@ -16,10 +16,19 @@ function bench(...args: string[]) {
 
 describe('the command line of the bench', () => {
   it('is parsed', () => {
-    expect(readArguments([])).toEqual({ only: null, json: false, large: false, help: false });
-    expect(readArguments(['--only', 'call', '--json', '--only=kill', '--large'])).toEqual({
+    expect(readArguments([])).toEqual({
+      only: null,
+      against: null,
+      json: false,
+      write: false,
+      large: false,
+      help: false,
+    });
+    expect(readArguments(['--only', 'call', '--json', '--only=kill', '--large', '--against', 'v1'])).toEqual({
       only: ['call', 'kill'],
+      against: 'v1',
       json: true,
+      write: false,
       large: true,
       help: false,
     });
@@ -39,6 +48,8 @@ describe('the command line of the bench', () => {
     [['--only'], "'--only <value>' argument missing"],
     [['--json=1'], "'--json' does not take an argument"],
     [['--only', 'call', '--only', 'nothing'], 'Unknown row "nothing".'],
+    [['--only', 'start', '--against', '--output=x'], 'argument is ambiguous'],
+    [['--only', 'start', '--against', 'no-such-commit'], 'Unknown commit "no-such-commit".'],
   ])('rejects %j with the usage, and measures nothing', (args, words) => {
     const { status, stdout, stderr } = bench(...args);
     expect([status, stdout]).toEqual([2, '']);

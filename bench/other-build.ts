@@ -1,0 +1,66 @@
+/** Builds another commit of this repository beside this one. */
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { UsageError } from './arguments.ts';
+import type { OtherBuild } from './row.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const execute = promisify(execFile);
+
+/**
+ * Checks the commit out into a temporary folder and builds it there, with packages of its own unless it has
+ * the same.
+ *
+ * @throws UsageError if there is no such commit
+ */
+export async function buildOther(ref: string): Promise<OtherBuild & { remove(): Promise<void> }> {
+  const commit = await commitOf(ref);
+  const home = await mkdtemp(join(tmpdir(), 'sbxb-'));
+  const folder = join(home, 'other');
+  const remove = async (): Promise<void> => {
+    await git('worktree', 'remove', '--force', folder).catch(() => {});
+    await rm(home, { recursive: true, force: true });
+    await git('worktree', 'prune');
+  };
+  try {
+    await git('worktree', 'add', '--detach', folder, commit);
+    if (await hasSamePackages(folder)) await sharePackages(folder);
+    else await execute('npm', ['ci', '--prefer-offline', '--no-audit', '--no-fund'], { cwd: folder });
+    await execute(process.execPath, ['scripts/build.mjs'], { cwd: folder });
+    return { name: ref, dist: join(folder, 'dist'), remove };
+  } catch (error) {
+    await remove();
+    throw error;
+  }
+}
+
+async function commitOf(ref: string): Promise<string> {
+  try {
+    return await git('rev-parse', '--verify', '--end-of-options', `${ref}^{commit}`);
+  } catch (error) {
+    throw new UsageError(`Unknown commit ${JSON.stringify(ref)}.`, { cause: error });
+  }
+}
+
+async function hasSamePackages(folder: string): Promise<boolean> {
+  const [ours, theirs] = await Promise.all(
+    [ROOT, folder].map((place) => readFile(join(place, 'package-lock.json'), 'utf8')),
+  );
+  return ours === theirs;
+}
+
+/** Each by a link of its own: the folder's cache describes the build of one tree. */
+async function sharePackages(folder: string): Promise<void> {
+  const ours = join(ROOT, 'node_modules');
+  await mkdir(join(folder, 'node_modules'));
+  for (const name of await readdir(ours)) {
+    if (name !== '.cache') await symlink(join(ours, name), join(folder, 'node_modules', name));
+  }
+}
+
+async function git(...args: string[]): Promise<string> {
+  return (await execute('git', args, { cwd: ROOT })).stdout.trim();
+}

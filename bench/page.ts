@@ -1,0 +1,95 @@
+/** `docs/performance.md`, from the last result of each row. */
+import { existsSync } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { RowResult } from './row.ts';
+import { tableOf } from './table.ts';
+import { TARGETS, type Target } from './targets.ts';
+
+const DATA = join(import.meta.dirname, 'results.json');
+const PAGE = join(import.meta.dirname, '../docs/performance.md');
+
+const summary = z.object({ runs: z.number(), p50: z.number(), p95: z.number() });
+const dataSchema = z.object({
+  machine: z.string(),
+  traces: z.string(),
+  rows: z.record(
+    z.string(),
+    z.object({
+      name: z.string(),
+      title: z.string(),
+      bytes: z.number().nullable(),
+      contenders: z.array(z.object({ label: z.string(), summary, ratio: z.number() })),
+      remarks: z.array(z.string()),
+    }),
+  ),
+});
+type Data = z.infer<typeof dataSchema>;
+
+/** Replaces the results of these rows, and writes the page. `order` is that of all rows. */
+export async function writePage(
+  machine: string,
+  results: readonly RowResult[],
+  traces: string,
+  order: readonly string[],
+): Promise<void> {
+  const before = existsSync(DATA) ? dataSchema.parse(JSON.parse(await readFile(DATA, 'utf8'))) : null;
+  const rows: Data['rows'] = {
+    ...before?.rows,
+    ...Object.fromEntries(results.map((result) => [result.name, { ...result }])),
+  };
+  const data: Data = { machine, traces, rows };
+  await writeFile(DATA, `${JSON.stringify(data, null, 2)}\n`);
+  await writeFile(PAGE, pageOf(data, order));
+}
+
+function pageOf({ machine, traces, rows }: Data, order: readonly string[]): string {
+  const present = order.flatMap((name) => rows[name] ?? []);
+  return `# Performance
+
+Written by \`npm run bench -- --write\` on ${machine}; the numbers depend on the machine, the ratios less so. In each
+row, runs of this server and of what it is compared with take turns, so that a drift of the machine affects both.
+\`npm run bench -- --only ROW\` measures one row, and \`--against REF\` compares it with another commit.
+
+## Targets
+
+p50 of this server divided by p50 of what it is compared with, in one run.
+
+| what | row | target | here | |
+| --- | --- | ---: | ---: | --- |
+${TARGETS.map((target) => targetLine(target, rows[target.row])).join('\n')}
+
+## Where the time goes
+
+Spans of one conversation, by \`--trace-file\`. Steps that begin while another one runs are indented below it.
+
+${traces}
+## Rows
+
+A ratio below 1 means that this server takes less time.
+
+\`\`\`text
+${present.map(tableOf).join('\n')}\`\`\`
+`;
+}
+
+function targetLine({ row, what, against, most, cause }: Target, result: RowResult | undefined): string {
+  const unit = against === null ? ' ms' : ' ×';
+  const value = result === undefined ? null : measured(result, against);
+  const judged =
+    value === null
+      ? 'not measured'
+      : value <= most
+        ? 'met'
+        : `missed${cause === undefined ? '' : `: ${cause}`}`;
+  const shown = value === null ? '–' : `${against === null ? Math.round(value) : value.toFixed(2)}${unit}`;
+  return `| ${what} | \`${row}\` | ≤ ${most}${unit} | ${shown} | ${judged} |`;
+}
+
+/** This server is the first contender. Null if what it is compared with was not there. */
+function measured({ contenders }: RowResult, against: RegExp | null): number | null {
+  const first = contenders[0];
+  if (against === null) return first?.summary.p50 ?? null;
+  return contenders.find(({ label }) => against.test(label))?.ratio ?? null;
+}

@@ -1,0 +1,43 @@
+/** What the rows are meant to reach, and why those that do not reach it do not. */
+
+export interface Target {
+  readonly row: string;
+  /** What is counted, for people. */
+  readonly what: string;
+  /** Finds the contender that this server's time is divided by; null: milliseconds count. */
+  readonly against: RegExp | null;
+  /** The highest ratio, or the most milliseconds. */
+  readonly most: number;
+  /** Why it takes longer where it does; shown only then. */
+  readonly cause?: string;
+}
+
+export const TARGETS: readonly Target[] = [
+  { row: 'start', what: 'start to the answer of `initialize`', against: /^node -e 0/, most: 1.3 },
+  {
+    row: 'first-command',
+    what: 'start to the first answered command in a new sandbox',
+    against: /^node -e 0/,
+    most: 2.5,
+    cause:
+      'the trace of a start below: the load of the server’s modules and a boot by the runtime follow one another, and each takes about as long as Node itself to start',
+  },
+  { row: 'create-in-stock', what: '`sandbox_create` with a sandbox in stock', against: /^runc /, most: 0.15 },
+  {
+    row: 'first-output-in-stock',
+    what: 'create to the first line, in stock',
+    against: /^runc /,
+    most: 0.3,
+  },
+  {
+    row: 'first-output',
+    what: 'create to the first line, not in stock',
+    against: /^runc /,
+    most: 1.2,
+    cause:
+      'the trace of a create below: the runtime makes the same namespaces and mounts, and before it the layers, the certificate authority and the record of the owner are written, which the bare runtime finds ready made',
+  },
+  { row: 'call', what: 'a call of `true`', against: /^runc /, most: 0.15 },
+  { row: 'busy-kill', what: 'a kill among fifty busy commands', against: /alone|idle/, most: 2 },
+  { row: 'owner-end-100', what: 'the end of 100 sandboxes, in ms', against: null, most: 2_000 },
+];
