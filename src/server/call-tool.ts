@@ -47,7 +47,7 @@ async function answer(
   log: Logger,
   callTimeout: CallTimeout,
   answers: ClientAnswers,
-  onOutcome: (outcome: CallOutcome) => void,
+  onOutcome: (outcome: Omit<CallOutcome, 'traceParent'>) => void,
 ): Promise<CallResult> {
   const started = context.now();
   const report = (code: ErrorCode | null): number => {
