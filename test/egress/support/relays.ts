@@ -6,7 +6,7 @@ export function relaysOf(serverPid: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
-    .filter((pid) => textOf(`/proc/${pid}/cmdline`).endsWith('\0relay\0'))
+    .filter((pid) => textOf(`/proc/${pid}/cmdline`).split('\0')[1] === 'relay')
     .filter(
       (pid) => / \d+ \(.*\) \S (\d+)/.exec(` ${textOf(`/proc/${pid}/stat`)}`)?.[1] === String(serverPid),
     );

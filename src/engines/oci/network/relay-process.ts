@@ -100,7 +100,7 @@ export class RelayProcess {
     try {
       streams = await RelayStreams.open(place.dir);
       const { uid, gid } = place.owner;
-      const ids = process.getuid?.() === 0 ? [uid, gid, uid + randomInt(...COUNTED_IDS)] : [];
+      const ids = process.getuid?.() !== uid ? [uid, gid, uid + randomInt(...COUNTED_IDS)] : [];
       const starting = spawn(place.program, ['relay', ...ids.map(String)], {
         stdio: ['ignore', 'ignore', 'pipe', 'pipe', directory.fd, streams.directory.fd],
         env: {},
