@@ -184,6 +184,19 @@ static int wait_for_runtime(pid_t runtime, const sigset_t *watched) {
   }
 }
 
+/*
+ * Gives the runtime an empty pipe as its standard input. crun 1.8.1 changes the owner of its standard input to the root
+ * of the container, and if that is /dev/null, a sandbox would own the host's.
+ */
+static bool empty_input(void) {
+  int ends[2];
+  if (pipe(ends) != 0) return false;
+  bool done = dup2(ends[0], STDIN_FILENO) >= 0;
+  if (ends[0] != STDIN_FILENO) close(ends[0]);
+  close(ends[1]);
+  return done;
+}
+
 int host_launch(int argc, char **argv) {
   pid_t parent = getppid();
   sigset_t watched, before;
@@ -196,6 +209,7 @@ int host_launch(int argc, char **argv) {
   if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) return fail("prctl");
   /* The parent may have died before PR_SET_PDEATHSIG. */
   if (getppid() != parent) return EX_SOFTWARE;
+  if (!empty_input()) return fail("standard input");
   if (!lower_user_limits()) return fail("limits");
   int at = apply_options(argc, argv);
   if (at == 0) return EX_SOFTWARE;

@@ -145,3 +145,11 @@ describe('a sandbox that exhausts', needs('root, whose sandboxes have separate i
     expect(structured['stderr']).toContain('Operation not permitted');
   });
 });
+
+it('root inside owns no device of the host, and cannot change its mode', async () => {
+  const devices = 'cd /dev; stat -c %u null zero full random urandom tty | sort -u; chmod 0666 null; echo $?';
+  const request = { sandbox_id: next, cmd: 'sh', args: ['-c', devices], sudo: true };
+  const { structured } = await server.call('sandbox_run_command', request);
+  expect(structured['stdout']).toBe('65534\n1\n');
+  expect(structured['stderr']).toContain('Operation not permitted');
+});
