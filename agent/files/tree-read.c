@@ -1,4 +1,4 @@
-/* TREE_READ: sends a file, or a directory and everything below it. */
+/* TREE_READ: sends a file, or a directory and everything below it; with details, what they are instead of contents. */
 #include "files/files.h"
 
 #include <dirent.h>
@@ -13,6 +13,7 @@
 
 struct reader {
   int fd;
+  bool details;
   int error; /* of a file operation; the connection itself still works */
   const char *what;
   size_t len;
@@ -34,6 +35,11 @@ static bool send_entry(struct reader *r, const struct stat *st, const char *link
   reply_number(&reply, TAG_MODE, st->st_mode & 07777);
   reply_number(&reply, TAG_MTIME_MS, file_mtime_ms(st));
   if (link != NULL) reply_string(&reply, TAG_LINK, link);
+  if (r->details) {
+    reply_number(&reply, TAG_SIZE, (uint64_t)st->st_size);
+    reply_number(&reply, TAG_CHANGED_US,
+                 (uint64_t)st->st_ctim.tv_sec * 1000000u + (uint64_t)st->st_ctim.tv_nsec / 1000u);
+  }
   return reply_send(r->fd, &reply);
 }
 
@@ -91,7 +97,7 @@ static bool read_below(struct reader *r, int dir_fd, const char *name, int depth
   if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
     return errno == ENOENT ? true : skip_or_fail(r, errno, "stat");
   }
-  if (S_ISREG(st.st_mode)) return read_file(r, dir_fd, name, O_NOFOLLOW);
+  if (S_ISREG(st.st_mode)) return r->details ? send_entry(r, &st, NULL) : read_file(r, dir_fd, name, O_NOFOLLOW);
   if (S_ISDIR(st.st_mode)) return read_directory(r, dir_fd, name, O_NOFOLLOW, depth + 1);
   return S_ISLNK(st.st_mode) ? read_link(r, dir_fd, name, &st) : skip(r, special_kind(st.st_mode));
 }
@@ -138,13 +144,15 @@ static bool read_directory(struct reader *r, int dir_fd, const char *name, int f
 bool serve_tree_read(int fd, struct frame *frame) {
   static struct reader r;
   char *path = NULL;
+  uint64_t details = 0;
   struct stat st;
-  const struct field wanted[] = {{TAG_PATH, FIELD_STRING, true, &path}};
-  if (!fields_read(frame->body, frame->len, wanted, 1)) return send_protocol_error(fd);
+  const struct field wanted[] = {{TAG_PATH, FIELD_STRING, true, &path}, {TAG_DETAILS, FIELD_NUMBER, false, &details}};
+  if (!fields_read(frame->body, frame->len, wanted, 2)) return send_protocol_error(fd);
   if (!path_is_absolute(path)) return send_error(fd, EINVAL, "path", path);
   if (stat(path, &st) != 0) return send_error(fd, errno, "stat", path);
   memset(&r, 0, sizeof r);
   r.fd = fd;
+  r.details = details != 0;
   enlarge_send_buffer(fd);
   bool whole = S_ISDIR(st.st_mode) ? read_directory(&r, AT_FDCWD, path, 0, 0) : read_file(&r, AT_FDCWD, path, 0);
   if (whole) return send_empty(fd, ANS_END);

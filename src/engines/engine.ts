@@ -14,9 +14,10 @@ import type { Images } from './contract/images.ts';
 import type { NetworkPolicies } from './contract/network.ts';
 import type { Ownership } from './contract/ownership.ts';
 import type { Ports } from './contract/ports.ts';
+import type { Regions } from './contract/regions.ts';
 import type { Shells } from './contract/shells.ts';
 import type { VolumeMount, Volumes } from './contract/volumes.ts';
-import type { WorkspaceRequest, Workspaces } from './contract/workspaces.ts';
+import type { ProvidedWorkspace, WorkspaceRequest, Workspaces } from './contract/workspaces.ts';
 
 export type { EngineName } from '../shared/engine-names.ts';
 export type { NetworkPolicy, NetworkRule } from '../shared/policy-schema.ts';
@@ -28,6 +29,7 @@ export type * from './contract/images.ts';
 export type * from './contract/network.ts';
 export type * from './contract/ownership.ts';
 export type * from './contract/ports.ts';
+export type * from './contract/regions.ts';
 export type * from './contract/shells.ts';
 export type * from './contract/volumes.ts';
 export type * from './contract/workspaces.ts';
@@ -68,6 +70,8 @@ export interface Sandbox {
   sourceSnapshotId: string | null;
   /** Where it runs; absent on an engine without regions. */
   region?: string | undefined;
+  /** Null or absent without one. */
+  workspace?: ProvidedWorkspace | null | undefined;
   /**
    * Where the repository of a git source is, if it got a directory of its own; null if `cwd` holds its files.
    */
@@ -153,11 +157,6 @@ export interface Stock {
   giveBack(sandboxId: string): void;
   /** Removes the sandboxes that nobody took, and boots no more. */
   empty(): Promise<void>;
-}
-
-/** Present if the engine runs sandboxes in regions that the caller can choose. */
-export interface Regions {
-  readonly example: string;
 }
 
 /**

@@ -57,6 +57,24 @@ async function readTree(path: string): Promise<Entry[] | Frame> {
   }
 }
 
+/** Path, kind, size and whether it has changed just now, of each entry of a list without contents. */
+async function listTree(path: string): Promise<unknown[]> {
+  const connection = await sandbox.connect();
+  await connection.send(frame(request.treeRead, fields([10, path], [21, 1])));
+  const entries: [string, string, number, boolean][] = [];
+  for (;;) {
+    const got = await connection.next();
+    if (got?.type !== answer.entry) {
+      connection.close();
+      expect(got?.type).toBe(answer.end);
+      return entries.sort(([a], [b]) => (a < b ? -1 : 1));
+    }
+    const size = got.text(56) === 'd' ? 0 : got.number(57);
+    const isRecent = Math.abs(got.number(62) / 1_000 - Date.now()) < 600_000;
+    entries.push([got.text(60), got.text(56), size, isRecent]);
+  }
+}
+
 async function sendEntries(connection: Connection, entries: Entry[]): Promise<void> {
   for (const entry of entries) {
     const list: Field[] = [
@@ -99,6 +117,14 @@ describe('trees', () => {
     const got = await writeTree('/tmp/new/tree', sample);
     expect([got.type, got.number(42), got.number(43)]).toEqual([answer.ok, 3, 70_010]);
     expect(await readTree('/tmp/new/tree')).toEqual(sample);
+    expect(await listTree('/tmp/new/tree')).toEqual(
+      sample.map(({ path, kind, content = '', link = '' }) => [
+        path,
+        kind,
+        content.length + link.length,
+        true,
+      ]),
+    );
     expect(await shell('ls -A /tmp/new')).toBe('tree\n');
   });
 

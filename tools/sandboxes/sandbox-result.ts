@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ProvidedWorkspace } from '../../src/engines/engine.ts';
 import type { SandboxView } from '../../src/registry/types.ts';
 import { policyAnswer } from '../common/network-policy.ts';
 import type { ToolContext } from '../common/tool.ts';
@@ -27,6 +28,8 @@ export const sandboxOutput = z.object({
   source_snapshot_id: text,
   source_path: text,
   region: text,
+  /** As `workspaceAnswer`, or null. Unspecified here, because its schema would be in many tools. */
+  workspace: z.unknown(),
   keep: z.boolean(),
   next: text,
 });
@@ -56,9 +59,14 @@ export function sandboxAnswer(view: SandboxView, context: AnswerContext): Sandbo
     source_snapshot_id: view.sourceSnapshotId,
     source_path: view.sourcePath,
     region: view.region ?? null,
+    workspace: view.workspace == null ? null : workspaceAnswer(view.workspace),
     keep: view.keep,
     next: nextStep(view, context),
   };
+}
+
+function workspaceAnswer({ localPath, path, mode, provision }: ProvidedWorkspace) {
+  return { local_path: localPath, path, mode, provision };
 }
 
 /** Why a sandbox ended, as text; null while it is alive. */

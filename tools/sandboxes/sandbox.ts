@@ -36,7 +36,7 @@ const create = defineTool({
   annotations: { ...ADDS, openWorldHint: true },
   input: z.strictObject({
     source: source.optional().describe('git: url; tarball: url; snapshot: snapshot_id'),
-    workspace: workspace.optional().describe('a host folder to work on: changes stay inside'),
+    workspace: workspace.optional().describe('host folder to work on; changes stay inside'),
     runtime: z.string().optional().describe("node22, python3.13, … or image:tag; default: the host's"),
     ports: z
       .array(port)
@@ -78,7 +78,7 @@ const create = defineTool({
     };
     if (request.workspace !== undefined) requireVisible(request.workspace.path, request.volumes);
     if (context.config.engine === 'vercel' && session.created === 0)
-      await context.confirm('Create a cloud sandbox? The account of the operator is charged for it.');
+      await context.confirm(cloudQuestion(request.workspace?.localPath));
     const report = context.wantsProgress && { report: progress };
     const view =
       context.continueAsTask === null
@@ -87,6 +87,12 @@ const create = defineTool({
     return { structured: sandboxAnswer(view, context) };
   },
 });
+
+/** A folder that is mounted here leaves this machine there. */
+function cloudQuestion(localPath: string | undefined): string {
+  const upload = localPath === undefined ? '' : ` and upload ${localPath} to it`;
+  return `Create a cloud sandbox${upload}? The account of the operator is charged for it.`;
+}
 
 const get = defineTool({
   name: 'sandbox_get',

@@ -19,7 +19,7 @@ const LIST_LIMIT = 200;
 /** Files that the user's question names. */
 const MAX_NAMED = 10;
 
-const paths = z.array(z.string()).optional().describe('files or folders, relative to the workspace');
+const paths = z.array(z.string()).optional().describe('relative to the workspace');
 
 const changedFiles = z.array(z.record(z.string(), z.unknown()));
 
@@ -27,7 +27,7 @@ const changes = defineTool({
   name: 'sandbox_changes',
   title: 'Changes of the workspace',
   description:
-    'What the sandbox changed in its workspace. diff and patch page through the files with cursor. The host can git fetch from git_url.',
+    'What the sandbox changed in its workspace. diff and patch are paged by cursor. Host: git fetch from git_url.',
   searchHint: 'git diff of the workspace',
   toolsets: ['files'],
   annotations: READ_ONLY,

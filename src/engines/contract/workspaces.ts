@@ -11,6 +11,12 @@ export interface WorkspaceRequest {
   mode: WorkspaceMode;
 }
 
+/** The workspace of a sandbox. */
+export interface ProvidedWorkspace extends WorkspaceRequest {
+  /** `overlay` over the folder, `bind` of the folder itself, or `upload` where it cannot be mounted. */
+  provision: 'overlay' | 'bind' | 'upload';
+}
+
 /** A file or symbolic link on one side. */
 export interface WorkspaceEntry {
   type: 'file' | 'symlink';

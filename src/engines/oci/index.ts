@@ -4,12 +4,14 @@ import { traced } from '../../shared/async/traced.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
 import type { Engine, Ownership, Ports, Sandbox, Stock } from '../engine.ts';
+import { withUploads } from '../workspace/uploads/with-uploads.ts';
 import { removeSandbox } from './cleanup/cleanup.ts';
 import type { OciContext } from './context.ts';
 import { createSandbox } from './create-sandbox.ts';
 import { ociLimits } from './engine-limits.ts';
 import { OciCommands } from './exec/commands.ts';
 import { OciGit } from './exec/git.ts';
+import { runAsRoot } from './exec/run-as-root.ts';
 import { OciShells } from './exec/shells.ts';
 import { OciFiles } from './files/files.ts';
 import { OciImages } from './images/images.ts';
@@ -27,8 +29,10 @@ import { viewOf } from './sandbox/sandbox-view.ts';
 import { updateNetworkPolicy } from './sandbox/update-network-policy.ts';
 import { OciSnapshots } from './snapshots/snapshots.ts';
 import { isUnreadable } from './state/sandbox-record.ts';
+import { StateLayout } from './state/state-layout.ts';
 import { suitsStock } from './stock/take-from-stock.ts';
 import { OciVolumes } from './volumes/volumes.ts';
+import { whyNotMounted } from './workspace/mount.ts';
 import { mountedWorkspaces } from './workspace/workspaces.ts';
 
 /** Creates the engine; nothing is touched or probed before its first call. */
@@ -40,10 +44,13 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   const git = new OciGit(context);
   const snapshots = new OciSnapshots(context);
 
-  return {
+  const files = new OciFiles(context);
+  const layout = new StateLayout(options.stateDir);
+
+  const engine: Engine = {
     name: 'oci',
     commands,
-    files: new OciFiles(context),
+    files,
     shells,
     git,
     snapshots,
@@ -93,6 +100,17 @@ export function createOciEngine(options: OciEngineOptions): Engine {
       ]);
     },
   };
+  return withUploads(engine, {
+    guest: {
+      survey: (sandboxId, path, signal, onSkipped) => files.survey(sandboxId, path, signal, onSkipped),
+      runAsRoot: (sandboxId, script, args, signal) => runAsRoot(commands, sandboxId, script, args, signal),
+      whyNotMounted: async (folder) => whyNotMounted(await context.host(), folder),
+      directoryOf: (sandboxId) => layout.sandbox(sandboxId).dir,
+    },
+    stateDir: options.stateDir,
+    journals: layout.journals,
+    log: context.log,
+  });
 }
 
 function portsOf(context: OciContext): Ports {

@@ -5,7 +5,6 @@ import { throwIfCancelled } from '../../shared/errors.ts';
 import { isAbandonedTemporary } from '../../shared/fs/atomic-file.ts';
 import { pathExists } from '../../shared/fs/path-exists.ts';
 import { identify } from '../../shared/process-identity.ts';
-import { recoverJournals } from '../workspace/journal.ts';
 import { removeTemporaryFiles } from './cleanup/temporary-files.ts';
 import type { OciContext } from './context.ts';
 import { templateOf } from './host/etc-template.ts';
@@ -93,9 +92,6 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
   for (const dir of [stateDir, binaries, trash, volumes, journals]) {
     await attempt(context, `cannot remove temporary files in ${dir}`, () => removeTemporaryFiles(host, dir));
   }
-  await attempt(context, 'cannot finish changes of a workspace that were being applied', () =>
-    recoverJournals(host.layout.journals),
-  );
   const recovered: string[] = [];
   const templates = new Set<string>();
   for (const sandboxId of await listSandboxIds(host.layout)) {

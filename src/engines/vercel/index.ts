@@ -1,12 +1,16 @@
 /** Sandboxes in Vercel's cloud, through its official SDK. */
+import { join } from 'node:path';
 import type { ProxySettings, VercelEnvironment } from '../../config/config.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
 import type { Engine } from '../engine.ts';
+import { withUploads } from '../workspace/uploads/with-uploads.ts';
 import { VercelCommands } from './commands/commands.ts';
 import type { ReadPolicy, VercelContext } from './context.ts';
 import { VercelFiles } from './files/files.ts';
 import { gitOf } from './files/git.ts';
+import { runAsRoot } from './files/run-as-root.ts';
+import { surveyTree } from './files/survey-tree.ts';
 import { CredentialSource } from './http/credential-source.ts';
 import { DEFAULT_TUNING, type HttpTuning, openDispatchers } from './http/dispatchers.ts';
 import { createFetch } from './http/fetch.ts';
@@ -63,7 +67,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
     plainAllowed: apiUrl?.startsWith('http:') ?? false,
   });
 
-  return {
+  const engine: Engine = {
     name: 'vercel',
     commands,
     files: new VercelFiles(context),
@@ -109,4 +113,15 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
       await dispatchers.close();
     },
   };
+  return withUploads(engine, {
+    guest: {
+      survey: (sandboxId, path, signal, onSkipped) => surveyTree(context, sandboxId, path, signal, onSkipped),
+      runAsRoot: (sandboxId, script, args, signal) => runAsRoot(context, sandboxId, script, args, signal),
+      whyNotMounted: () => Promise.resolve('the sandbox runs in the cloud'),
+      directoryOf: (sandboxId) => layout.sandbox(sandboxId).dir,
+    },
+    stateDir: options.stateDir,
+    journals: join(options.stateDir, 'journals'),
+    log,
+  });
 }

@@ -23,7 +23,7 @@ import {
 } from './journal.ts';
 import type { OpenWorkspace } from './open-workspace.ts';
 import type { SandboxFiles } from './sides.ts';
-import { stampAt } from './stamp.ts';
+import { APPLIED_DELETION, stampAt } from './stamp.ts';
 
 const CHUNK = 1_048_576;
 const ZEROS = Buffer.alloc(CHUNK);
@@ -64,7 +64,7 @@ export async function applyChanges(
   const directories = await missingDirectories(workspace, steps);
   const journal: Journal = newJournal(record.localPath, record.folder, { directories, steps });
   const id = `${sandboxId}-${randomBytes(6).toString('hex')}`;
-  onStep('begin');
+  await onStep('begin');
   await writeJournal(journals, id, journal);
   try {
     await stageAll(workspace, journal, wanted, signal, onStep);
@@ -74,7 +74,7 @@ export async function applyChanges(
     await removeJournal(journals, id);
     throw error;
   }
-  onStep('commit');
+  await onStep('commit');
   await writeJournal(journals, id, { ...journal, committed: true });
   const skipped = new Set(await performSteps(folder, journal, onStep));
   const done = steps.filter(({ path }) => !skipped.has(path));
@@ -135,7 +135,7 @@ async function stageAll(
 ): Promise<void> {
   const { folder } = workspace;
   for (const path of directories) {
-    onStep(`directory ${path}`);
+    await onStep(`directory ${path}`);
     const entry = await present(folder.entry(path), path);
     await mkdir(entry.parent.at(entry.name), { mode: 0o755 });
     await own(entry.parent, entry.name, entry.parent.stats);
@@ -147,7 +147,7 @@ async function stageAll(
     const change = staged === null ? undefined : wanted.get(path);
     if (staged === null || change?.after == null) continue;
     signal.throwIfAborted();
-    onStep(`stage ${path}`);
+    await onStep(`stage ${path}`);
     const { parent, name } = await present(folder.entry(path), path);
     if (change.after.type === 'symlink') await stageLink(workspace.sandbox, path, parent, staged);
     else await stageFile(workspace.sandbox, path, parent, staged, change.after, signal);
@@ -252,8 +252,7 @@ async function rememberApplied(workspace: OpenWorkspace, steps: Step[]): Promise
   for (const { path } of steps) {
     const entry = await workspace.folder.entry(path);
     const stamp = entry === null ? null : await stampAt(entry.parent, entry.name);
-    if (stamp === null) delete applied[path];
-    else applied[path] = stamp;
+    applied[path] = stamp ?? APPLIED_DELETION;
   }
   try {
     await writeFileAtomic(workspace.appliedFile, JSON.stringify(applied), 0o600, false);

@@ -8,7 +8,7 @@ import { type HiddenRules, hiddenRules, RULES_FILE } from './hidden-files.ts';
 import type { OpenWorkspace } from './open-workspace.ts';
 import { pairRenames } from './renames.ts';
 import type { SandboxEntry, SideFiles } from './sides.ts';
-import { stampOf } from './stamp.ts';
+import { APPLIED_DELETION, stampOf } from './stamp.ts';
 
 const MAX_LINK_BYTES = 4_096;
 const RULES_REFUSED = 'it determines what sandboxes see of its folder';
@@ -121,6 +121,8 @@ class Comparison {
 
   async #conflict(entry: SandboxEntry, before: BigIntStats | null): Promise<string | null> {
     if (before !== null) return this.#changedOnHost(entry.path, before);
+    // An apply may have deleted it, which is no change by somebody else.
+    if (this.#workspace.applied[entry.path] === APPLIED_DELETION) return null;
     return (await this.#workspace.seen.isDeleted(entry)) ? 'it was deleted on the host' : null;
   }
 

@@ -26,6 +26,8 @@ export class FolderCursor implements SideFiles {
   /** The last name of a path in its parent, valid until the next call; null if the parent is missing. */
   async entry(path: string): Promise<HostEntry | null> {
     const names = path.split('/');
+    // Paths of a sandbox are checked where they come from; none may lead out of the folder.
+    if (names.includes('..') || names.includes('')) throw new Error(`not a path below a folder: ${path}`);
     const name = names.pop() ?? '';
     let common = 0;
     while (common < names.length && this.#held[common]?.name === names[common]) common += 1;

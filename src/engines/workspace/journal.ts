@@ -50,8 +50,8 @@ export async function removeJournal(journals: string, id: string): Promise<void>
   await rm(join(journals, `${id}.json`), { force: true });
 }
 
-/** Called before each step, by its name; tests end the process there. */
-export type OnStep = (name: string) => void;
+/** Called before each step, by its name; tests wait there until the process is killed. */
+export type OnStep = (name: string) => void | Promise<void>;
 
 /**
  * Carries out the steps of a committed journal. Repeating it is harmless.
@@ -68,16 +68,16 @@ export async function performSteps(
   const placements = steps.filter(({ staged }) => staged !== null);
   const kept = await renamesInDoubt(folder, placements);
   for (const step of deletions) {
-    onStep(`delete ${step.path}`);
+    await onStep(`delete ${step.path}`);
     if (kept.has(step.path) || !(await perform(folder, step))) skipped.push(step.path);
   }
   // A file may take the place of a directory.
   for (const { path } of deletions) await removeEmptyParents(folder, path);
   for (const step of placements) {
-    onStep(`place ${step.path}`);
+    await onStep(`place ${step.path}`);
     if (!(await perform(folder, step))) skipped.push(step.path);
   }
-  onStep('placed');
+  await onStep('placed');
   await syncParents(folder, steps);
   return skipped;
 }

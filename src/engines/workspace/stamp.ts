@@ -27,3 +27,6 @@ export async function stampAt(parent: HostDirectory, name: string): Promise<stri
     throw error;
   }
 }
+
+/** In place of a stamp for what an apply has deleted. */
+export const APPLIED_DELETION = '';

@@ -58,6 +58,7 @@ export const sandbox = (engine: unknown, more: Answer = {}): Answer => ({
   source_snapshot_id: null,
   source_path: null,
   region: engine === 'vercel' ? 'iad1' : null,
+  workspace: null,
   keep: false,
   next: null,
   ...more,

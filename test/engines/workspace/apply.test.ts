@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { applyChanges } from '../../../src/engines/workspace/apply.ts';
 import {
   finishJournals,
   newJournal,
@@ -15,8 +16,8 @@ import {
   writeJournal,
 } from '../../../src/engines/workspace/journal.ts';
 import { stampOf } from '../../../src/engines/workspace/stamp.ts';
-import { mapConcurrent } from '../../../src/shared/async/map-concurrent.ts';
 import { CHANGES } from './support/changes.ts';
+import { openSides } from './support/open-sides.ts';
 
 const PROCESS = fileURLToPath(new URL('./support/apply-process.ts', import.meta.url));
 const STEPS = 54;
@@ -26,7 +27,6 @@ let root: string;
 
 beforeAll(async () => {
   root = await mkdtemp(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'apply-'));
-  // One file starts ten times faster than its sources.
   await build({
     entryPoints: [PROCESS],
     outfile: join(root, 'apply.mjs'),
@@ -70,9 +70,9 @@ async function contents(home: string): Promise<string[]> {
   return (await Promise.all(lines)).sort();
 }
 
-/** Returns what it printed. */
-async function applyUntil(home: string, step: number): Promise<{ signal: string | null; output: string }> {
-  const child = spawn(process.execPath, [join(root, 'apply.mjs'), home, String(step)], {
+/** Ends with SIGKILL when the apply in each `at-N` has come to step N. Returns what it printed before. */
+async function applyUntilKilled(count: number): Promise<{ signal: unknown; output: string }> {
+  const child = spawn(process.execPath, [join(root, 'apply.mjs'), root, String(count)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let output = '';
@@ -80,26 +80,41 @@ async function applyUntil(home: string, step: number): Promise<{ signal: string 
     output += chunk.toString();
   });
   const [, signal] = await once(child, 'close');
-  return { signal: typeof signal === 'string' ? signal : null, output };
+  return { signal, output };
+}
+
+/** Returns the number of its steps. */
+async function applyWhole(home: string): Promise<number> {
+  const sides = await openSides(home);
+  let steps = 0;
+  try {
+    await applyChanges(sides, CHANGES, new AbortController().signal, () => {
+      steps += 1;
+    });
+  } finally {
+    await sides.close();
+  }
+  return steps;
 }
 
 describe('an apply that is killed', () => {
   it('leaves all or none, at each of its steps', async () => {
     const whole = await makeHome('whole');
     const none = await contents(whole);
-    expect(await applyUntil(whole, -1)).toEqual({ signal: null, output: `done ${STEPS}\n` });
+    expect(await applyWhole(whole)).toBe(STEPS);
     const all = await contents(whole);
     expect(all).not.toEqual(none);
-    let committed = 0;
     const steps = Array.from({ length: STEPS }, (_, step) => step);
-    await mapConcurrent(steps, 2, async (step) => {
-      const home = await makeHome(`at-${step}`);
-      expect((await applyUntil(home, step)).signal).toBe('SIGKILL');
+    for (const step of steps) await makeHome(`at-${step}`);
+    expect(await applyUntilKilled(STEPS)).toEqual({ signal: 'SIGKILL', output: '' });
+    let committed = 0;
+    for (const step of steps) {
+      const home = join(root, `at-${step}`);
       await recoverJournals(join(home, 'journals'));
       const after = await contents(home);
       if (isDeepStrictEqual(after, all)) committed += 1;
       else expect(after, `killed at step ${step}`).toEqual(none);
-    });
+    }
     // The commit is one step, about in the middle.
     expect(committed).toBeGreaterThan(20);
     expect(committed).toBeLessThan(STEPS - 20);

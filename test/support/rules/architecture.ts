@@ -107,6 +107,7 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
     ...VERCEL_BASE,
   },
   'src/engines/vercel/files/': {
+    'src/engines/workspace/': 'types',
     'src/engines/vercel/sandbox/': 'all',
     'src/engines/vercel/guest/': 'all',
     'src/engines/vercel/http/': 'all',

@@ -39,6 +39,7 @@ describe('the life of a sandbox', () => {
       source_snapshot_id: null,
       source_path: null,
       region: null,
+      workspace: null,
       keep: false,
       next: null,
     });

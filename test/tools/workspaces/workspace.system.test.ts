@@ -179,6 +179,37 @@ describe('a copy-on-write workspace', needs('root', process.getuid?.() === 0), (
     expect(await readFile(join(project, 'both'), 'utf8')).toBe('one\n');
   });
 
+  it('is uploaded from a file system that cannot be a layer, and is the same otherwise', async () => {
+    const place = (name: string) => join(server.cwd, 'layered', name);
+    for (const name of ['lower', 'upper', 'work', 'merged']) await mkdir(place(name), { recursive: true });
+    await writeFile(join(place('lower'), 'a'), 'a\n');
+    await writeFile(join(place('lower'), '.env'), 'SECRET=host\n');
+    const layers = `lowerdir=${place('lower')},upperdir=${place('upper')},workdir=${place('work')}`;
+    execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', layers, place('merged')]);
+    try {
+      const workspace = { local_path: 'layered/merged', path: '/home/work' };
+      const made = await server.call('sandbox_create', { workspace });
+      expect(made.structured['workspace']).toEqual({
+        local_path: place('merged'),
+        path: '/home/work',
+        mode: 'copy-on-write',
+        provision: 'upload',
+      });
+      expect(await bash('cd /home/work; ls -A; stat -c %U . a; echo more >> a; mkdir d; echo f > d/f')).toBe(
+        'a\nvercel-sandbox\nvercel-sandbox\n',
+      );
+      const { diff } = (await server.call('sandbox_changes', { format: 'diff' })).structured;
+      expect(diff).toContain('@@ -1,1 +1,2 @@\n a\n+more\n');
+      const applied = await server.call('sandbox_apply_changes');
+      expect(applied.structured).toMatchObject({ applied: [{ path: 'a' }, { path: 'd/f' }], refused: [] });
+      expect(await readFile(join(place('upper'), 'a'), 'utf8')).toBe('a\nmore\n');
+      const info = await server.call('session_info');
+      expect(JSON.stringify(info.structured['sandboxes'])).toContain('"provision":"upload"');
+    } finally {
+      execFileSync('umount', [place('merged')]);
+    }
+  });
+
   it('says when the folder has vanished', async () => {
     await mkdir(join(server.cwd, 'short-lived'));
     await server.call('sandbox_create', { workspace: { local_path: 'short-lived' } });

@@ -5,6 +5,7 @@ import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import { partialWriteError } from '../../../shared/partial-write-error.ts';
 import type { FileExplorer, FileStat, Files, OnSkipped, TreeEntry, WriteFile } from '../../engine.ts';
+import type { SurveyedEntry } from '../../workspace/uploads/guest-access.ts';
 import type { OciContext } from '../context.ts';
 import { AgentConnection, AgentDisconnectedError, AgentError } from '../protocol/agent-connection.ts';
 import { fromAgentError } from '../protocol/agent-errors.ts';
@@ -13,6 +14,7 @@ import { diagnoseDisconnect } from '../sandbox/agent-disconnect.ts';
 import { reconcileRecord } from '../sandbox/reconcile.ts';
 import { type AllowedStatus, requireStatus } from '../sandbox/require-status.ts';
 import { OciExplorer } from './explorer.ts';
+import { receiveSurvey } from './survey.ts';
 import { receiveTree, sendTree } from './tree-transfer.ts';
 
 const PERMISSION_BITS = 0o7777;
@@ -141,6 +143,28 @@ export class OciFiles implements Files {
       yield* receiveTree(connection, onSkipped, (error) => fromAgentError(error, absolute));
     } catch (error) {
       throw fromAgentError(await diagnoseDisconnect(this.#context, sandboxId, error, signal), absolute);
+    } finally {
+      connection.close();
+    }
+  }
+
+  /** What is below a directory, without contents. */
+  async *survey(
+    sandboxId: string,
+    path: string,
+    signal: AbortSignal,
+    onSkipped: OnSkipped,
+  ): AsyncIterable<SurveyedEntry> {
+    const connection = await this.#open(sandboxId, signal);
+    try {
+      const fields = encodeFields([
+        [TAG.path, path],
+        [TAG.details, 1],
+      ]);
+      await connection.send(FRAME.TREE_READ, fields);
+      yield* receiveSurvey(connection, onSkipped);
+    } catch (error) {
+      throw fromAgentError(await diagnoseDisconnect(this.#context, sandboxId, error, signal), path);
     } finally {
       connection.close();
     }

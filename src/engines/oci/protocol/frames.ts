@@ -76,6 +76,7 @@ export const TAG = {
   mtimeMs: 59,
   entryPath: 60,
   link: 61,
+  changedUs: 62,
   exitCode: 70,
   exitSignal: 71,
   exitCause: 72,

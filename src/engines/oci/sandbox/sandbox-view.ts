@@ -1,7 +1,7 @@
 import { SANDBOX_CWD } from '../../../shared/fs/sandbox-path.ts';
-import type { Sandbox } from '../../engine.ts';
+import type { ProvidedWorkspace, Sandbox } from '../../engine.ts';
 import type { PortForwards } from '../ports/port-forwards.ts';
-import type { SandboxRecord } from '../state/sandbox-record.ts';
+import type { SandboxRecord, WorkspaceRecord } from '../state/sandbox-record.ts';
 
 /** A record as the engine contract's `Sandbox`. */
 export function viewOf(record: SandboxRecord, forwards: PortForwards): Sandbox {
@@ -22,7 +22,12 @@ export function viewOf(record: SandboxRecord, forwards: PortForwards): Sandbox {
     interactivePort: ended ? null : forwards.interactive.port(record.sandboxId),
     sourceSnapshotId: record.sourceSnapshotId,
     sourcePath: null,
+    workspace: record.workspace && providedWorkspace(record.workspace),
     stopCause: record.stopCause,
     statusReason: record.statusReason,
   };
+}
+
+function providedWorkspace({ localPath, path, mode }: WorkspaceRecord): ProvidedWorkspace {
+  return { localPath, path, mode, provision: mode === 'live' ? 'bind' : 'overlay' };
 }

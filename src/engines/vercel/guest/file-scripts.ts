@@ -113,7 +113,8 @@ refuse "$said"`;
 
 /**
  * Unpacks the parts `$2-0` to `$2-(n - 1)`, `$3` of them, and moves their single entry `root` to `$1`,
- * merging it with a directory that exists there. Conflicts are detected before anything is moved.
+ * merging it with a directory that exists there. Conflicts are detected before anything is moved. They are
+ * unpacked beside that directory, or in it where its parent belongs to root, as that of `/vercel/sandbox` does.
  */
 export const PLACE_TREE = `${PRELUDE}
 place=$1 parts=$2 count=$3 stage=
@@ -121,7 +122,12 @@ clean() { for (( n = 0; n < count; n++ )); do rm -f -- "$parts-$n"; done; [[ -n 
 trap clean EXIT
 parent=$(dirname -- "$place")
 attempt mkdir -p -- "$parent"
-stage=$(mktemp -d -- "$parent/.sandbox-mcp-XXXXXXXX" 2>&1) || { said=$stage stage=; refuse "$said"; }
+name=.sandbox-mcp-XXXXXXXX
+stage=$(mktemp -d -- "$parent/$name" 2>&1) || {
+  said=$stage stage=
+  [[ -d $place && ! -L $place ]] || refuse "$said"
+  stage=$(mktemp -d -- "$place/$name" 2>&1) || { said=$stage stage=; refuse "$said"; }
+}
 said=$(for (( n = 0; n < count; n++ )); do cat -- "$parts-$n" || exit 1; done | tar -xpf - -C "$stage" 2>&1) || refuse "$said"
 if [[ ! -d $stage/root || -L $stage/root ]]; then
   [[ -d $place && ! -L $place ]] && exit ${IS_DIRECTORY}
@@ -140,6 +146,21 @@ else
   done < <(find "$stage/root" -mindepth 1 -printf '%P\\0')
   attempt cp -aT --remove-destination -- "$stage/root" "$place"
 fi`;
+
+/**
+ * Lists the directory `$1` and everything below it into `$2`, compressed: for each entry a letter for its kind,
+ * mode, size, times of modification and change, path and NUL, then the target of a link and NUL. `x` is a
+ * directory that cannot be read; `e` ends the list.
+ */
+export const SURVEY = `${PRELUDE}
+for program in find gzip; do command -v "$program" > /dev/null || { echo "$program" >&2; exit 127; }; done
+[[ -d $1 ]] || exit ${MISSING}
+{
+  find "$1" -type d '(' ! -readable -o ! -executable ')' -printf 'x 0 0 0 0 %P\\0\\0' \\
+    -o -printf '%y %m %s %T@ %C@ %P\\0%l\\0' 2> /dev/null
+  printf 'e 0 0 0 0 \\0\\0'
+} | gzip -1 > "$2"
+exit "\${PIPESTATUS[1]}"`;
 
 /** Removes files if they exist. */
 export const REMOVE = `rm -f -- "$@"`;

@@ -1,0 +1,138 @@
+/** Creates a sandbox and uploads its workspace. */
+import { stat } from 'node:fs/promises';
+import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
+import { SANDBOX_CWD } from '../../../shared/fs/sandbox-path.ts';
+import type { CreateSandbox, Engine, Sandbox, WorkspaceRequest } from '../../engine.ts';
+import { describeFolder } from '../folder.ts';
+import { FolderCursor } from '../folder-cursor.ts';
+import { hiddenRules } from '../hidden-files.ts';
+import type { GuestAccess } from './guest-access.ts';
+import { guestStamp, type Manifest, writeManifest } from './manifest.ts';
+import { uploadEntries } from './upload-folder.ts';
+import { UploadCount, type UploadLimits } from './upload-limits.ts';
+import { UploadProgress } from './upload-progress.ts';
+import { makeUploadDirectory, uploadPaths, writeUploadRecord } from './upload-record.ts';
+import { type VisibleFile, visibleFiles } from './visible-files.ts';
+
+/** A folder that root of the sandbox alone may create; it belongs to the owner of `$2`. */
+const MAKE_FOLDER = `[ -d "$1" ] || { mkdir -p -- "$1" && chown "$(stat -c %u:%g -- "$2")" -- "$1"; }`;
+/**
+ * A mount would be read-only; the copy belongs to root, without write permission. The user, whose group stays,
+ * may do everything else that the owner might.
+ */
+const PROTECT = 'chown -R -h 0 -- "$1" && chmod -R g=u,a-w -- "$1"';
+
+export interface Uploading {
+  engine: Engine;
+  guest: GuestAccess;
+  limits: UploadLimits;
+  /** The server's own files, which never leave this machine. */
+  stateDir: string;
+  /** Removes the sandbox when its workspace cannot be uploaded. Returns the error to throw. */
+  undo(error: unknown): Promise<unknown>;
+}
+
+/** @param folder is open; what it holds is checked against the limits before anything is created */
+export async function createWithUpload(
+  { engine, guest, limits, stateDir, undo }: Uploading,
+  request: CreateSandbox,
+  workspace: WorkspaceRequest,
+  folder: HostDirectory,
+  signal: AbortSignal,
+  report?: (line: string) => void,
+): Promise<Sandbox> {
+  requireNoVolumeBelow(request, workspace);
+  const record = await describeFolder(workspace, folder);
+  const count = new UploadCount(workspace.localPath, limits);
+  const own = await stat(stateDir).catch(() => null);
+  const files = await visibleFiles(folder, {
+    rules: hiddenRules(record.hidden),
+    count,
+    isOwn: ({ dev, ino }) => own !== null && own.dev === dev && own.ino === ino,
+    signal,
+  });
+  throwIfCancelled(signal);
+  const { workspace: _uploaded, ...rest } = request;
+  const sandbox = await engine.create(rest, signal, report);
+  const { sandboxId } = request;
+  try {
+    const target = { sandboxId, ...workspace };
+    const progress = new UploadProgress(count, report);
+    const manifest = await upload({ engine, guest }, target, { folder, files }, progress, signal);
+    const paths = uploadPaths(guest.directoryOf(sandboxId));
+    await makeUploadDirectory(paths);
+    await writeManifest(paths.manifest, manifest);
+    await writeUploadRecord(paths, record);
+    throwIfCancelled(signal);
+    return sandbox;
+  } catch (error) {
+    throw await undo(error);
+  }
+}
+
+/** What protects the files of a read-only workspace would change a volume among them. */
+function requireNoVolumeBelow({ volumeMounts = [] }: CreateSandbox, { path, mode }: WorkspaceRequest): void {
+  const below = volumeMounts.find((volume) => mode === 'read-only' && volume.path.startsWith(`${path}/`));
+  if (below === undefined) return;
+  throw new SandboxError(
+    'unsupported',
+    `Volume "${below.name}" at ${below.path} cannot be below a read-only workspace that is uploaded.`,
+    {
+      hint: 'Use mode copy-on-write, or mount the volume elsewhere.',
+      details: { volume: below.name, path: below.path },
+    },
+  );
+}
+
+async function upload(
+  { engine, guest }: Pick<Uploading, 'engine' | 'guest'>,
+  { sandboxId, path, mode }: Pick<WorkspaceRequest, 'path' | 'mode'> & { sandboxId: string },
+  { folder, files }: { folder: HostDirectory; files: readonly VisibleFile[] },
+  progress: UploadProgress,
+  signal: AbortSignal,
+): Promise<Manifest> {
+  const manifest: Manifest = new Map();
+  if (path !== SANDBOX_CWD && !path.startsWith(`${SANDBOX_CWD}/`))
+    await guest.runAsRoot(sandboxId, MAKE_FOLDER, [path, SANDBOX_CWD], signal);
+  const cursor = new FolderCursor(folder);
+  try {
+    const entries = uploadEntries(cursor, files, manifest, progress, signal);
+    await engine.files.writeTree(sandboxId, path, null, entries, signal);
+  } finally {
+    await cursor.close();
+  }
+  if (mode === 'read-only') await guest.runAsRoot(sandboxId, PROTECT, [path], signal);
+  else await noteGuestStamps(guest, sandboxId, path, manifest, signal);
+  return manifest;
+}
+
+/** Nothing in the sandbox has run yet: what is there now is what was uploaded, or there before. */
+async function noteGuestStamps(
+  guest: GuestAccess,
+  sandboxId: string,
+  path: string,
+  manifest: Manifest,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const found of guest.survey(sandboxId, path, signal, () => {})) {
+    if (found.path === '') continue;
+    const stamp = guestStamp(found);
+    const known = manifest.get(found.path);
+    const { type, mode, sizeBytes, mtimeMs } = found;
+    const before = { path: found.path, type, mode, sizeBytes, mtimeMs, content: null, host: null };
+    manifest.set(found.path, { ...(known ?? before), guest: stamp });
+  }
+}
+
+/** The error for a live workspace where the folder cannot be mounted. */
+export function cannotBeLive(localPath: string, reason: string): SandboxError {
+  return new SandboxError(
+    'unsupported',
+    `${localPath} cannot be a live workspace, which has to be mounted: ${reason}.`,
+    {
+      hint: 'Use mode copy-on-write: the folder is uploaded, and sandbox_apply_changes writes the changes back.',
+      details: { local_path: localPath, mode: 'live' },
+    },
+  );
+}

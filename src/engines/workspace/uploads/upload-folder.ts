@@ -1,0 +1,121 @@
+/** Sends the visible files of a folder to a sandbox, and notes what was sent. */
+import { createHash, type Hash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { systemErrorCode } from '../../../shared/errors.ts';
+import type { TreeEntry } from '../../engine.ts';
+import type { FolderCursor } from '../folder-cursor.ts';
+import { stampOf } from '../stamp.ts';
+import type { Manifest, ManifestEntry } from './manifest.ts';
+import type { UploadProgress } from './upload-progress.ts';
+import type { VisibleFile } from './visible-files.ts';
+
+const CHUNK = 524_288;
+
+/**
+ * The entries to write. What has vanished since it was listed is left out; a file that grows is sent up to the
+ * size that it has when it is opened.
+ *
+ * @param manifest receives what was sent
+ */
+export async function* uploadEntries(
+  folder: FolderCursor,
+  files: readonly VisibleFile[],
+  manifest: Manifest,
+  progress: UploadProgress,
+  signal: AbortSignal,
+): AsyncGenerator<TreeEntry> {
+  const root = await folder.stats('.');
+  const rootMode = root === null ? 0o755 : Number(root.mode & 0o777n);
+  yield { path: '', type: 'directory', mode: rootMode, linkTarget: null, content: null };
+  for (const file of files) {
+    signal.throwIfAborted();
+    if (file.type === 'file') yield* fileEntry(folder, file, manifest, progress, signal);
+    else if (file.type === 'symlink') yield* linkEntry(folder, file, manifest);
+    else {
+      const entry = noted(file, null);
+      manifest.set(file.path, entry);
+      const { path, mode, mtimeMs } = entry;
+      yield { path, type: 'directory', mode, mtimeMs, linkTarget: null, content: null };
+    }
+    progress.addEntry();
+  }
+}
+
+function noted({ path, type, stats }: VisibleFile, content: string | null): ManifestEntry {
+  return {
+    path,
+    type,
+    mode: Number(stats.mode & 0o777n),
+    sizeBytes: Number(stats.size),
+    mtimeMs: Number(stats.mtimeNs / 1_000_000n),
+    content,
+    host: type === 'directory' ? null : stampOf(stats),
+    guest: null,
+  };
+}
+
+async function* linkEntry(
+  folder: FolderCursor,
+  file: VisibleFile,
+  manifest: Manifest,
+): AsyncGenerator<TreeEntry> {
+  const target = await folder.target(file.path);
+  if (target === null) return;
+  manifest.set(file.path, noted(file, target));
+  yield { path: file.path, type: 'symlink', mode: 0o777, linkTarget: target, content: null };
+}
+
+async function* fileEntry(
+  folder: FolderCursor,
+  { path }: VisibleFile,
+  manifest: Manifest,
+  progress: UploadProgress,
+  signal: AbortSignal,
+): AsyncGenerator<TreeEntry> {
+  const handle = await openReadable(folder, path);
+  if (handle === null) return;
+  try {
+    const stats = await handle.stat({ bigint: true });
+    const entry = noted({ path, type: 'file', stats }, null);
+    const hash = createHash('sha256');
+    const content = Readable.from(contentOf(handle, entry.sizeBytes, hash, progress, signal), {
+      objectMode: false,
+    });
+    yield { path, type: 'file', mode: entry.mode, mtimeMs: entry.mtimeMs, linkTarget: null, content };
+    manifest.set(path, { ...entry, content: hash.digest('hex') });
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Null for a file that has gone, or that this process may not read. */
+async function openReadable(folder: FolderCursor, path: string): Promise<FileHandle | null> {
+  try {
+    return await folder.open(path);
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'EACCES' || code === 'EPERM') return null;
+    throw error;
+  }
+}
+
+async function* contentOf(
+  handle: FileHandle,
+  size: number,
+  hash: Hash,
+  progress: UploadProgress,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer> {
+  for (let at = 0; at < size; ) {
+    signal.throwIfAborted();
+    const buffer = Buffer.allocUnsafe(Math.min(CHUNK, size - at));
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, at);
+    if (bytesRead === 0) return;
+    const chunk = buffer.subarray(0, bytesRead);
+    hash.update(chunk);
+    at += bytesRead;
+    progress.addBytes(bytesRead);
+    yield chunk;
+  }
+}

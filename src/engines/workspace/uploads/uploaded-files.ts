@@ -1,0 +1,172 @@
+/** The sandbox's side of a workspace that was uploaded. */
+import { createHash } from 'node:crypto';
+import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
+import { SandboxError } from '../../../shared/errors.ts';
+import type { Files } from '../../engine.ts';
+import type { SandboxEntry, SandboxFiles } from '../sides.ts';
+import type { GuestAccess } from './guest-access.ts';
+import type { Manifest } from './manifest.ts';
+import { type Listing, surveyChanges } from './survey-changes.ts';
+
+/** What a single call may bring out to read it or to apply it. */
+const MAX_FETCHED_BYTES = 2 * 1_073_741_824;
+const TOGETHER = 4;
+
+export interface UploadedSandbox {
+  sandboxId: string;
+  /** Of the workspace in the sandbox. */
+  path: string;
+  manifest: Manifest;
+  /** The host's directory for what is brought out. */
+  directory: string;
+  files: Files;
+  guest: Pick<GuestAccess, 'survey'>;
+  /** What the last call found; kept between calls, so that a diff does not list the sandbox for every file. */
+  known: KnownFiles;
+}
+
+/** What is known of a sandbox's files from one call to the next. */
+export class KnownFiles {
+  listing: Listing | null = null;
+  /** Hashes by path, with the stamp of the file that they are of. */
+  readonly digests = new Map<string, { stamp: string; digest: Buffer }>();
+}
+
+export class UploadedFiles implements SandboxFiles {
+  readonly #of: UploadedSandbox;
+  /** Where files that were brought out are, by path. */
+  readonly #fetched = new Map<string, Promise<string>>();
+  #directory: Promise<string> | null = null;
+  #bytes = 0;
+
+  constructor(sandbox: UploadedSandbox) {
+    this.#of = sandbox;
+  }
+
+  async list(signal: AbortSignal): Promise<{ entries: SandboxEntry[]; unreadable: number }> {
+    const { sandboxId, path, manifest, guest, known } = this.#of;
+    const listing = await surveyChanges(manifest, (onSkipped) =>
+      guest.survey(sandboxId, path, signal, onSkipped),
+    );
+    known.listing = listing;
+    return { entries: [...listing.entries.values()], unreadable: listing.unreadable };
+  }
+
+  async prepare(entries: readonly { path: string; sizeBytes: number }[], signal: AbortSignal): Promise<void> {
+    await mapConcurrent(entries, TOGETHER, ({ path, sizeBytes }) => this.#fetch(path, sizeBytes, signal));
+  }
+
+  async read(path: string, limit: number, signal: AbortSignal): Promise<Buffer | null> {
+    const entry = await this.#entry(path, signal);
+    if (entry === null) return null;
+    if (entry.kind === 'l') return Buffer.from((await this.target(path)) ?? '');
+    const range = { offset: 0, limit };
+    const { sandboxId, files } = this.#of;
+    return (await files.read(sandboxId, this.#inside(path), null, range, signal))?.data ?? null;
+  }
+
+  async digest(path: string, size: number, signal: AbortSignal): Promise<Buffer | null> {
+    const entry = await this.#entry(path, signal);
+    if (entry?.kind !== 'f' || entry.size !== size) return null;
+    const { digests, listing } = this.#of.known;
+    const stamp = listing?.stamps.get(path) ?? '';
+    const known = digests.get(path);
+    if (known !== undefined && known.stamp === stamp) return known.digest;
+    const file = await this.open(path, signal);
+    if (file === null) return null;
+    try {
+      const hash = createHash('sha256');
+      for await (const chunk of file.createReadStream({ autoClose: false })) hash.update(chunk);
+      const digest = hash.digest();
+      digests.set(path, { stamp, digest });
+      return digest;
+    } finally {
+      await file.close();
+    }
+  }
+
+  async open(path: string, signal: AbortSignal): Promise<FileHandle | null> {
+    const entry = await this.#entry(path, signal);
+    if (entry?.kind !== 'f') return null;
+    return open(await this.#fetch(path, entry.size, signal), 'r');
+  }
+
+  async target(path: string): Promise<string | null> {
+    return this.#of.known.listing?.targets.get(path) ?? null;
+  }
+
+  /** Removes what was brought out. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#fetched.values());
+    if (this.#directory !== null) await rm(await this.#directory, { recursive: true, force: true });
+  }
+
+  /** A file or link that differs from what was uploaded; null for anything else. */
+  async #entry(path: string, signal: AbortSignal): Promise<SandboxEntry | null> {
+    if (this.#of.known.listing === null) await this.list(signal);
+    const entry = this.#of.known.listing?.entries.get(path);
+    return entry?.kind === 'f' || entry?.kind === 'l' ? entry : null;
+  }
+
+  #inside(path: string): string {
+    return `${this.#of.path}/${path}`;
+  }
+
+  /** Brings a file out. Returns where it is. @throws `conflict` if it has another size by now */
+  #fetch(path: string, size: number, signal: AbortSignal): Promise<string> {
+    const known = this.#fetched.get(path);
+    if (known !== undefined) return known;
+    const fetching = this.#fetchAs(String(this.#fetched.size), path, size, signal);
+    this.#fetched.set(path, fetching);
+    return fetching;
+  }
+
+  async #fetchAs(name: string, path: string, size: number, signal: AbortSignal): Promise<string> {
+    this.#bytes += size;
+    if (this.#bytes > MAX_FETCHED_BYTES) throw tooMuch();
+    this.#directory ??= mkdtemp(join(this.#of.directory, 'fetched-'));
+    const target = join(await this.#directory, name);
+    const file = await open(target, 'wx', 0o600);
+    try {
+      if ((await this.#copy(path, size, file, signal)) !== size) throw changed(path);
+    } finally {
+      await file.close();
+    }
+    return target;
+  }
+
+  /** Copies a file of at most that size out of the sandbox. Returns its size. */
+  async #copy(path: string, size: number, file: FileHandle, signal: AbortSignal): Promise<number> {
+    const { sandboxId, files } = this.#of;
+    let bytes = 0;
+    for await (const entry of files.readTree(sandboxId, this.#inside(path), null, signal)) {
+      if (entry.type !== 'file' || entry.path !== '' || entry.content === null) throw changed(path);
+      for await (const chunk of entry.content) {
+        bytes += chunk.length;
+        if (bytes > size) throw changed(path);
+        await file.appendFile(chunk);
+      }
+    }
+    return bytes;
+  }
+}
+
+function changed(path: string): SandboxError {
+  return new SandboxError('conflict', `${path} changed while it was being read.`, {
+    hint: 'Wait until the programs in the sandbox have written it, and call again.',
+    details: { path },
+  });
+}
+
+function tooMuch(): SandboxError {
+  return new SandboxError(
+    'limit_exceeded',
+    `The changed files have more than ${MAX_FETCHED_BYTES} bytes together.`,
+    {
+      hint: 'Pass some of their paths, or use sandbox_download_file.',
+      details: { limit: 'workspace_fetch_bytes', max: MAX_FETCHED_BYTES },
+    },
+  );
+}
