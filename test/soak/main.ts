@@ -1,0 +1,22 @@
+/** `npm run soak [-- --sessions 200 --rounds 3]`: prints what became of the calls, and fails if a promise was broken. */
+import { parseArgs } from 'node:util';
+import { soak } from './soak.ts';
+
+const { values } = parseArgs({
+  options: { sessions: { type: 'string', default: '200' }, rounds: { type: 'string', default: '3' } },
+});
+const [sessions, rounds] = [Number(values.sessions), Number(values.rounds)];
+if (!(sessions > 0) || !(rounds > 0)) throw new Error('--sessions and --rounds take numbers');
+
+const { calls, violations, memoryMb } = await soak({
+  sessions,
+  rounds,
+  notify: (line) => void process.stdout.write(`${line}\n`),
+});
+const [start = 0] = memoryMb;
+const end = memoryMb.at(-1) ?? 0;
+if (end > 1.2 * start) violations.push(`memory grew from ${start.toFixed(0)} to ${end.toFixed(0)} MB`);
+for (const [kind, count] of calls) process.stdout.write(`calls ${kind}: ${count}\n`);
+process.stdout.write(`memory: ${memoryMb.map((value) => value.toFixed(0)).join(', ')} MB\n`);
+for (const violation of violations) process.stdout.write(`violation: ${violation}\n`);
+process.exitCode = violations.length === 0 ? 0 : 1;
