@@ -15,6 +15,7 @@ import { download } from './rows/download.ts';
 import { firstCommand } from './rows/first-command.ts';
 import { createInStock, firstOutput, firstOutputInStock } from './rows/first-output.ts';
 import { flood } from './rows/flood.ts';
+import { httpRow } from './rows/http.ts';
 import { kill } from './rows/kill.ts';
 import { listRow } from './rows/list.ts';
 import { liveRow } from './rows/live.ts';
@@ -59,6 +60,7 @@ const ROWS: readonly Row[] = [
   searchRow,
   listRow,
   workspaceRow,
+  ...[1, 10, 100].map(httpRow),
 ];
 const NAMES = ROWS.map(({ name }) => name);
 

@@ -5,10 +5,13 @@ export interface Summary {
   readonly p95: number;
 }
 
-/** The median and the 95th percentile (nearest rank) of at least one value. */
+/** The median and the 95th percentile of at least one value. */
 export function summarize(values: readonly number[]): Summary {
+  return { runs: values.length, p50: percentile(values, 0.5), p95: percentile(values, 0.95) };
+}
+
+/** The value (nearest rank) that this share of at least one value does not exceed. */
+export function percentile(values: readonly number[], share: number): number {
   const sorted = [...values].sort((a, b) => a - b);
-  const at = (share: number): number =>
-    sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
-  return { runs: sorted.length, p50: at(0.5), p95: at(0.95) };
+  return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
 }

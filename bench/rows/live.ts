@@ -2,7 +2,7 @@
  * One more sandbox while this many are alive: how long its creation takes, and what all of them cost on the
  * host.
  */
-import { readFileSync } from 'node:fs';
+import { memoryKb } from '../memory.ts';
 import type { Row } from '../row.ts';
 import { openServer } from '../server.ts';
 
@@ -45,13 +45,6 @@ export function liveRow(count: number): Row {
       };
     },
   };
-}
-
-/** The server's proportional set size: shared pages count by their share (proc(5), `smaps_rollup`). */
-function memoryKb(pid: number): number {
-  const match = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'));
-  if (match === null) throw new Error(`the memory of process ${pid} cannot be read`);
-  return Number(match[1]);
 }
 
 function megabytes(kilobytes: number): string {
