@@ -5,6 +5,7 @@ import { probeRuntimes } from '../container/runtime-probe.ts';
 import { prepareHost } from '../host/host.ts';
 import { agentFindings } from './agent.ts';
 import { cgroupFindings } from './cgroups.ts';
+import { deviceFindings } from './devices.ts';
 import { advise, ok } from './finding.ts';
 import { type HostFacts, readHostFacts } from './host-facts.ts';
 import { idFindings } from './ids.ts';
@@ -48,6 +49,7 @@ export function evaluate(facts: HostFacts, wanted: string, outcome: TrialOutcome
     ...(works && outcome.kind === 'tried' ? mountFindings(facts, outcome.mounts) : []),
     ...idFindings(facts),
     ...cgroupFindings(facts),
+    ...deviceFindings(facts),
     ...stateDirFindings(facts, works),
   ];
   const explained = findings.some((finding) => finding.level === 'error');

@@ -32,6 +32,8 @@ export interface HostFacts {
   readonly subuid: readonly SubordinateRange[];
   readonly subgid: readonly SubordinateRange[];
   readonly cgroups: CgroupFacts;
+  /** The user id that owns /dev/null. */
+  readonly nullOwner: number;
   readonly agent: AgentFacts;
   readonly stateDir: StateDirFacts;
 }
@@ -90,6 +92,7 @@ export async function readHostFacts(stateDir: string, agentFile: string): Promis
     subuid: parseSubordinateRanges((await textOf('/etc/subuid')) ?? ''),
     subgid: parseSubordinateRanges((await textOf('/etc/subgid')) ?? ''),
     cgroups: await cgroupFacts(uid),
+    nullOwner: (await stat('/dev/null')).uid,
     agent: await agentFacts(agentFile),
     stateDir: await stateDirFacts(stateDir),
   };

@@ -240,3 +240,19 @@ describe('cgroups', () => {
 function cgroups(who: HostFacts, facts: Partial<HostFacts['cgroups']>): HostFacts {
   return { ...who, cgroups: { ...who.cgroups, ...facts } };
 }
+
+describe('the host’s /dev/null', () => {
+  const taken = { ...ROOT, nullOwner: 1_879_048_192 };
+
+  it('is given back to root', () => {
+    const diagnosis = evaluate(taken, 'auto', ran);
+    expect(diagnosis.works).toBe(true);
+    expect(problemsOf(diagnosis)).toEqual([
+      'warning: /dev/null belongs to user 1879048192, the root of a container that crun started\n# chown root:root /dev/null\n# chmod 0666 /dev/null',
+    ]);
+  });
+
+  it('is not this server’s in a container', () => {
+    expect(problemsOf(evaluate({ ...taken, inContainer: true }, 'auto', ran))).toEqual([]);
+  });
+});

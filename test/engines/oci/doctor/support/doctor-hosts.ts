@@ -22,6 +22,7 @@ export const ROOT: HostFacts = {
   subuid: [{ owner: 'alice', start: 100_000, count: 65_536 }],
   subgid: [{ owner: 'alice', start: 100_000, count: 65_536 }],
   cgroups: { layout: 'v2', writable: true, delegated: null },
+  nullOwner: 0,
   agent: { built: true, buildScript: '/project/scripts/build.mjs' },
   stateDir: {
     path: '/state',
