@@ -41,7 +41,7 @@
 #define ROUND_NS 1000000
 #define WORKSPACE_FD 5
 
-/* Queued signals; bytes of POSIX message queues (the kernel's default); bytes of locked memory. */
+/* At most: queued signals; bytes of POSIX message queues (the kernel's default); bytes of locked memory. */
 #define SIGPENDING_MAX 16384u
 #define MSGQUEUE_MAX 819200u
 #define MEMLOCK_MAX (64u << 20)
@@ -142,10 +142,18 @@ static int apply_options(int argc, char **argv) {
 
 /*
  * Limits of what the kernel counts by user. A user namespace keeps those of its creator for all of its users together,
- * so that they are lowered before one is made.
+ * so that they are lowered before one is made. The kernel compares them with what the owner of the namespace has in all:
+ * half of it is left to an owner who is a user of the host.
  */
+static bool lower_to_half(int resource, uint64_t most) {
+  struct rlimit now;
+  if (getrlimit(resource, &now) != 0) return false;
+  uint64_t half = now.rlim_cur == RLIM_INFINITY ? most : now.rlim_cur / 2;
+  return lower_limit(resource, half < most ? half : most);
+}
+
 static bool lower_user_limits(void) {
-  return lower_limit(RLIMIT_SIGPENDING, SIGPENDING_MAX) && lower_limit(RLIMIT_MSGQUEUE, MSGQUEUE_MAX) &&
+  return lower_to_half(RLIMIT_SIGPENDING, SIGPENDING_MAX) && lower_to_half(RLIMIT_MSGQUEUE, MSGQUEUE_MAX) &&
          lower_limit(RLIMIT_MEMLOCK, MEMLOCK_MAX);
 }
 
