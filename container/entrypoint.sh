@@ -1,20 +1,46 @@
 #!/bin/sh
-# Starts the server with a state directory in the volume. Servers find out by their process ids which others have died;
-# those of another container are not visible here, and would count as dead. So each container that runs at the same time
-# has a directory of its own: the first that no other holds, so that images and volumes are found again.
+# Starts the server with its state in the volume. A server finds out by process ids which other servers have died, and
+# those of another container are not visible: two containers must not share a state directory. So the directory is
+# locked, and only a container that finds it locked takes another one.
 set -eu
-volume=/var/lib/sandbox-mcp
-if ! [ -w "$volume" ]; then
-  echo "sandbox-mcp: user $(id -u) of the container cannot write to $volume." >&2
-  echo "Mount a named volume there, such as --volume=sandbox-mcp:$volume." >&2
+first=$SANDBOX_MCP_STATE_DIR
+volume=$(dirname "$first")
+
+fail() {
+  echo "sandbox-mcp: $1" >&2
   exit 1
-fi
+}
+
+[ -w "$volume" ] || fail "user $(id -u) of the container cannot write to $volume.
+Mount a named volume there, such as --volume=sandbox-mcp:$volume."
+
+# Fails if another container holds the directory $1. A client may start a server to ask for its version and end it at
+# once: that lock is worth a second. The server inherits the descriptor, and with it the lock.
+lock() {
+  exec 9>"$1.lock"
+  code=0
+  flock --timeout 1 --conflict-exit-code 75 9 || code=$?
+  case $code in
+    0) return 0 ;;
+    75) return 1 ;;
+    *) fail "$volume cannot be locked (flock exited with $code). Use a volume on a local file system." ;;
+  esac
+}
+
+directory=$first
 number=1
-# The server inherits the descriptor, and with it the lock.
-exec 9>"$volume/$number.lock"
-until flock --nonblock 9; do
+until lock "$directory"; do
+  case ${1:-} in
+    '' | -*) ;;
+    *) fail "a running server uses this volume. Run the command there: docker exec CONTAINER sandbox-mcp $*" ;;
+  esac
   number=$((number + 1))
-  exec 9>"$volume/$number.lock"
+  [ "$number" -le 20 ] || fail "20 containers use this volume. Give each client its own."
+  directory=$first-$number
 done
-export SANDBOX_MCP_STATE_DIR="$volume/$number"
-exec node /opt/package/dist/main.js "$@"
+if [ "$directory" != "$first" ]; then
+  echo "sandbox-mcp: another container uses $first, so this one uses $directory, which has images, snapshots and" \
+    "volumes of its own. Give each client its own volume." >&2
+  export SANDBOX_MCP_STATE_DIR="$directory"
+fi
+exec node "$(dirname "$0")/dist/main.js" "$@"

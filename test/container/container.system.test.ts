@@ -55,7 +55,7 @@ describe('the container image', needs(lack ?? '', lack === null), () => {
 
   /** The entry that `setup` writes, with the network of this machine, since the daemon has none of its own. */
   function entry(): { command: string; args: string[] } {
-    const server = { image: IMAGE, folders: [folder], flags: flags() };
+    const server = { image: IMAGE, volume: 'sandbox-mcp', folders: [folder], flags: flags() };
     const { command, args } = containerCommand(DOCKER, server, 'linux');
     return { command, args: args.toSpliced(1, 0, '--network=host') };
   }
@@ -155,8 +155,10 @@ describe('the container image', needs(lack ?? '', lack === null), () => {
     try {
       await cp(FEATURE, context, { recursive: true });
       const install = `npm_config_registry=${npm.url} _REMOTE_USER=dev VERSION=${packageJson.version} ./install.sh`;
+      // As `updateRemoteUserUID` does for a host whose user has another id.
+      const renumber = 'RUN usermod --uid 1234 dev && groupmod --gid 1234 dev && chown -R dev:dev /home/dev';
       const lines = [`FROM ${BASE}`, 'RUN useradd --create-home dev', 'COPY . /feature', 'WORKDIR /feature'];
-      await writeFile(join(context, 'Dockerfile'), [...lines, `RUN ${install}`, ''].join('\n'));
+      await writeFile(join(context, 'Dockerfile'), [...lines, `RUN ${install}`, renumber, ''].join('\n'));
       await daemon.docker('build', '--network=host', '--tag', 'feature:test', context);
     } finally {
       await npm.close();

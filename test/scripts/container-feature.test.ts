@@ -1,11 +1,13 @@
 /** The dev container feature, by the rules of containers.dev/implementors/features. */
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import feature from '../../container/feature/sandbox-mcp/devcontainer-feature.json' with { type: 'json' };
 import packageJson from '../../package.json' with { type: 'json' };
 import { PRIVILEGES } from '../../src/cli/setup/container-command.ts';
+import { IMAGE_REPOSITORY } from '../../src/cli/setup-clients.ts';
 
 const FOLDER = join(import.meta.dirname, '../../container/feature/sandbox-mcp');
 
@@ -44,7 +46,23 @@ describe('the dev container feature', () => {
   });
 
   it('keeps the state in its volume', () => {
-    expect(feature.mounts.map(({ target }) => target)).toEqual([feature.containerEnv.SANDBOX_MCP_STATE_DIR]);
+    const { SANDBOX_MCP_STATE_DIR: directory } = feature.containerEnv;
+    expect(feature.mounts.map(({ target }) => target)).toEqual([dirname(directory)]);
+  });
+
+  it('lets the server create its directory in the volume, whatever the id of its user becomes', () => {
+    const [mount] = feature.mounts;
+    const install = readFileSync(join(FOLDER, 'install.sh'), 'utf8');
+    expect(install).toContain(`install -d -m 1777 -o root -g root ${mount?.target}\n`);
+  });
+
+  it('is published apart from the image, whose tag `latest` the list of features would replace', () => {
+    const workflow = readFileSync(join(FOLDER, '../../../.github/workflows/release.yml'), 'utf8');
+    const [, namespace = ''] = workflow.match(/features publish \S+ --namespace (\S+)/) ?? [];
+    expect(namespace).not.toBe('');
+    expect(`ghcr.io/${namespace}`).not.toBe(IMAGE_REPOSITORY);
+    const page = readFileSync(join(FOLDER, '../../../docs/ci.md'), 'utf8');
+    expect(page).toContain(`"ghcr.io/${namespace}/${feature.id}:0"`);
   });
 
   it('refuses root, for whom sandboxes would not work', () => {

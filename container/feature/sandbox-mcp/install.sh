@@ -22,9 +22,12 @@ apt-get install --yes --no-install-recommends ca-certificates crun uidmap
 rm -rf /var/lib/apt/lists/*
 npm install --global --no-audit --no-fund "sandbox-mcp@$version"
 
-# Rootless Podman gives a container 65,536 ids, so the range has to be below.
+# Rootless Podman gives a container 65,536 ids, so the range has to be below; useradd's begins at 100,000.
 for file in /etc/subuid /etc/subgid; do
-  grep -qs "^$user:" "$file" || echo "$user:2001:63535" >>"$file"
+  touch "$file"
+  sed -i "/^$user:/d" "$file"
+  echo "$user:2001:63535" >>"$file"
 done
-# A new volume takes over the owner of the directory where it is mounted.
-install -d -m 0700 -o "$user" -g "$(id -gn "$user")" /var/lib/sandbox-mcp
+# A new volume takes over the owner and mode of the directory where it is mounted. The user may get another id later
+# (updateRemoteUserUID), so anyone may create a directory here, and the server creates its own.
+install -d -m 1777 -o root -g root /var/lib/sandbox-mcp
