@@ -6,17 +6,18 @@ import { ConfigError } from '../config/setting.ts';
 import { SandboxError } from '../shared/errors.ts';
 import type { Dependencies } from './dependencies.ts';
 import type { Terminal } from './output/terminal.ts';
-import type { ServerCommand } from './setup/clients.ts';
 import { containerCommand } from './setup/container-command.ts';
-import { findContainerProgram } from './setup/container-program.ts';
+import { findContainerProgram, pullImage } from './setup/container-program.ts';
 import { type SetupRequest, setup } from './verbs/setup.ts';
 
 /** A client starts the server in a folder of its own choice. */
-const PATH_FLAGS: readonly FlagName[] = ['allow-dir', 'state-dir'];
+const PATH_FLAGS: readonly FlagName[] = ['allow-dir', 'state-dir', 'trace-file', 'auth-tokens-file'];
+/** They name files that a container does not have. */
+const HOST_FLAGS: readonly FlagName[] = ['state-dir', 'trace-file', 'auth-tokens-file', 'oci-runtime'];
 /** Where a release publishes the container image. */
 export const IMAGE_REPOSITORY = 'ghcr.io/sandbox-mcp/sandbox-mcp';
 
-export interface SetupClientsRequest extends Omit<SetupRequest, 'server'> {
+export interface SetupClientsRequest extends Omit<SetupRequest, 'serverFor' | 'prepare'> {
   /** They become flags of the server in the clients' settings. */
   readonly flags: ParsedFlags;
   /** Start the server in a container even on Linux. */
@@ -38,24 +39,31 @@ export async function setupClients(
       'is needed to find the settings of clients; set it to a directory.',
     );
   const { client, remove, yes } = request;
-  const server = remove ? dependencies.self : await serverCommand(request, config, dependencies, platform);
+  const server = remove
+    ? { serverFor: () => dependencies.self, prepare: async () => {} }
+    : await chosenServer(request, config, dependencies, platform, terminal);
   const { ask } = dependencies;
-  return setup({ client, remove, yes, server }, { folders: config.userFolders, platform, terminal, ask });
+  return setup({ client, remove, yes, ...server }, { folders: config.userFolders, platform, terminal, ask });
 }
 
 /** In a container where the machine cannot run sandboxes itself, unless they are to run in the cloud. */
-async function serverCommand(
+async function chosenServer(
   { flags, container, image }: SetupClientsRequest,
   config: Config,
   { self, version }: Pick<Dependencies, 'self' | 'version'>,
   platform: NodeJS.Platform,
-): Promise<ServerCommand> {
+  terminal: Terminal,
+): Promise<Pick<SetupRequest, 'serverFor' | 'prepare'>> {
   const absolute = platform === 'win32' ? win32.resolve : resolve;
   const inContainer = container || image !== null || (platform !== 'linux' && config.engine !== 'vercel');
-  if (!inContainer) return { command: self.command, args: [...self.args, ...flagArguments(flags, absolute)] };
-  if (flags.has('state-dir'))
-    throw new SandboxError('invalid_argument', '--state-dir has no meaning for a server in a container.', {
-      hint: 'Omit it: the state is in the volume sandbox-mcp.',
+  if (!inContainer) {
+    const command = { command: self.command, args: [...self.args, ...flagArguments(flags, absolute)] };
+    return { serverFor: () => command, prepare: async () => {} };
+  }
+  const refused = HOST_FLAGS.find((name) => flags.has(name));
+  if (refused !== undefined)
+    throw new SandboxError('invalid_argument', `--${refused} has no meaning for a server in a container.`, {
+      hint: 'Omit it: a container does not have the files of this machine, and its state is in a volume.',
     });
   const program = await findContainerProgram(config.searchPath, platform);
   if (program === null)
@@ -70,12 +78,16 @@ async function serverCommand(
       },
     );
   const others = new Map([...flags].filter(([name]) => name !== 'allow-dir'));
+  const reference = image ?? `${IMAGE_REPOSITORY}:${version}`;
   const server = {
-    image: image ?? `${IMAGE_REPOSITORY}:${version}`,
+    image: reference,
     folders: (flags.get('allow-dir') ?? []).map((folder) => absolute(folder)),
     flags: flagArguments(others, absolute),
   };
-  return containerCommand(program, server, platform);
+  return {
+    serverFor: (name) => containerCommand(program, { ...server, volume: `sandbox-mcp-${name}` }, platform),
+    prepare: () => pullImage(program, reference, terminal.err),
+  };
 }
 
 function systemName(platform: NodeJS.Platform): string {
@@ -88,6 +100,11 @@ function flagArguments(flags: ParsedFlags, absolute: (path: string) => string): 
   return [...flags].flatMap(([name, values]) => {
     const isSwitch = FLAGS.some((flag) => flag.name === name && flag.value === null);
     if (isSwitch) return [`--${name}`];
-    return values.flatMap((value) => [`--${name}`, PATH_FLAGS.includes(name) ? absolute(value) : value]);
+    return values.flatMap((value) => [`--${name}`, isPath(name, value) ? absolute(value) : value]);
   });
+}
+
+/** A runtime is a program's name, or a path. */
+function isPath(name: FlagName, value: string): boolean {
+  return PATH_FLAGS.includes(name) || (name === 'oci-runtime' && value.includes('/'));
 }

@@ -53,7 +53,7 @@ async function run({ client = null, remove = false, answer = 'y', yes = false, p
   if (folders === null) throw new Error('no home');
   const server = args === undefined ? SERVER : { ...SERVER, args };
   const code = await setup(
-    { client, remove, yes, server },
+    { client, remove, yes, serverFor: () => server, prepare: async () => {} },
     { folders, platform: platform ?? 'linux', terminal, ask: async () => answer },
   );
   return { code, out: terminal.output(), err: terminal.errors() };
@@ -247,7 +247,13 @@ describe('setup', () => {
       writeFileSync(file, '{"a": 1}\n');
       return 'y';
     };
-    const request = { client: 'cursor', remove: false, yes: false, server: SERVER };
+    const request = {
+      client: 'cursor',
+      remove: false,
+      yes: false,
+      serverFor: () => SERVER,
+      prepare: async () => {},
+    };
     const surroundings = { folders, platform: 'linux', terminal: recordingTerminal(), ask } as const;
     await expect(setup(request, surroundings)).rejects.toMatchObject({ code: 'conflict' });
     expect(readFileSync(file, 'utf8')).toBe('{"a": 1}\n');

@@ -21,7 +21,11 @@ const input = z.strictObject({
   isRepeated: z.boolean().optional(),
   isSecret: z.boolean().optional(),
   variables: z
-    .record(z.string(), z.strictObject({ description: z.string(), format: z.literal('filepath') }))
+    .record(
+      z.string(),
+      // Without it, a client may start a container with an empty path, which Docker refuses.
+      z.strictObject({ description: z.string(), format: z.literal('filepath'), isRequired: z.literal(true) }),
+    )
     .optional(),
 });
 const argument = input.required({ type: true });
@@ -77,7 +81,7 @@ describe('server.json', () => {
   it('starts a container with the privileges and the volume that setup gives it', () => {
     const given = oci.runtimeArguments.map(({ name, value }) => `${name}=${value}`);
     const program = { path: 'docker', kind: 'docker' } as const;
-    const server = { image: 'image', folders: [], flags: [] };
+    const server = { image: 'image', volume: 'sandbox-mcp', folders: [], flags: [] };
     const { args } = containerCommand(program, server, 'linux');
     expect(given.slice(0, -1)).toEqual(args.slice(3, -1));
   });

@@ -33,6 +33,7 @@ const OWN = [
   '/lib64',
   '/opt',
   '/proc',
+  '/root',
   '/run',
   '/sbin',
   '/sys',
@@ -42,6 +43,8 @@ const OWN = [
 
 export interface ContainerServer {
   readonly image: string;
+  /** With its state: one for each client, since containers cannot share a state directory. */
+  readonly volume: string;
   /** Absolute folders of this machine. */
   readonly folders: readonly string[];
   /** All flags of the server but those of folders. */
@@ -51,10 +54,11 @@ export interface ContainerServer {
 /** @throws `invalid_argument` for a folder that cannot be mounted */
 export function containerCommand(
   { path, kind }: ContainerProgram,
-  { image, folders, flags }: ContainerServer,
+  { image, volume, folders, flags }: ContainerServer,
   platform: NodeJS.Platform,
 ): ServerCommand {
-  const mounted = folders.map((source) => ({ source, target: targetOf(source, platform) }));
+  const byTarget = new Map(folders.map((source) => [targetOf(source, platform), source]));
+  const mounted = [...byTarget].map(([target, source]) => ({ source, target }));
   const mounts = mounted.map(
     ({ source, target }) =>
       `--mount=${['type=bind', `source=${source}`, `target=${target}`].map(csvField).join(',')}`,
@@ -63,7 +67,7 @@ export function containerCommand(
     command: path,
     args: [
       ...['run', '-i', '--rm', ...PRIVILEGES, ...(kind === 'podman' ? PODMAN : [])],
-      ...[`--volume=sandbox-mcp:${STATE}`, ...mounts, image],
+      ...[`--volume=${volume}:${STATE}`, ...mounts, image],
       ...[...flags, ...mounted.flatMap(({ target }) => ['--allow-dir', target])],
     ],
   };
@@ -71,12 +75,15 @@ export function containerCommand(
 
 /** The same path, so that the client and the server mean the same by it; `/c/Users/me` for `C:\Users\me`. */
 function targetOf(folder: string, platform: NodeJS.Platform): string {
-  const path = platform === 'win32' ? fromWindows(folder) : posix.normalize(folder);
+  const normal = platform === 'win32' ? fromWindows(folder) : posix.normalize(folder);
+  const path = normal.length > 1 ? normal.replace(/\/$/, '') : normal;
   const own = path === '/' ? '/' : OWN.find((one) => isWithin(path, one) || isWithin(one, path));
   if (own !== undefined)
     throw new SandboxError(
       'invalid_argument',
-      `${folder} cannot be mounted: it would hide the image's ${own}.`,
+      own === '/root'
+        ? `${folder} cannot be mounted: the user of the container cannot enter /root.`
+        : `${folder} cannot be mounted: it would hide the image's ${own}.`,
       {
         hint: 'Name a folder of your own with --allow-dir, such as ~/projects.',
       },

@@ -14,7 +14,10 @@ export interface SetupRequest {
   readonly remove: boolean;
   /** Do not ask. */
   readonly yes: boolean;
-  readonly server: ServerCommand;
+  /** The server that a client, named as in `CLIENTS`, is to start. */
+  serverFor(client: string): ServerCommand;
+  /** Called once, after a change was agreed to and before it is made. */
+  prepare(): Promise<void>;
 }
 
 export interface SetupSurroundings {
@@ -34,12 +37,17 @@ export async function setup(request: SetupRequest, surroundings: SetupSurroundin
     return 1;
   }
   let failed = false;
+  let prepared: Promise<void> | null = null;
+  const prepare = () => {
+    prepared ??= request.prepare();
+    return prepared;
+  };
   for (const { client, file } of chosen) {
     try {
       const change = request.remove
         ? await changeToRemove(client, file)
-        : await changeToAdd(client, file, request.server);
-      failed = !(await makeChange(client, change, request, surroundings)) || failed;
+        : await changeToAdd(client, file, request.serverFor(client.name));
+      failed = !(await makeChange(client, change, { ...request, prepare }, surroundings)) || failed;
     } catch (error) {
       if (!(error instanceof SandboxError) || chosen.length === 1) throw error;
       terminal.err(`${client.title}: ${error.message}\n  ${error.hint}\n`);
@@ -73,6 +81,7 @@ async function makeChange(
       return true;
     }
   }
+  await request.prepare();
   await applyChange(change);
   const kept = backup === null ? '' : ` (the previous file is ${backup})`;
   terminal.out(`${client.title}: ${request.remove ? 'removed' : 'added'}${kept}. Restart the client.\n`);
