@@ -114,6 +114,12 @@ describe('the documentation', () => {
     expect(unknownPaths(page)).toEqual([]);
   });
 
+  it.each(PAGES.filter((page) => page !== HISTORY))('%s names the image of this version', (page) => {
+    const { version } = JSON.parse(read('package.json'));
+    const versions = [...read(page).matchAll(/sandbox-mcp\/sandbox-mcp:(\d[\w.]*)/g)].map(([, one]) => one);
+    expect(versions.filter((one) => one !== version)).toEqual([]);
+  });
+
   it.each(PAGES)('%s names existing npm scripts', (page) => {
     const { scripts } = JSON.parse(read('package.json'));
     const named = [...read(page).matchAll(/npm run ([\w:-]+)/g)].map(([, name = '']) => name);

@@ -9,6 +9,8 @@ import { Service } from 'kubernetes-models/v1/Service';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
+import packageJson from '../../../package.json' with { type: 'json' };
+import { IMAGE_REPOSITORY } from '../../../src/cli/setup-clients.ts';
 import { loadConfig } from '../../../src/config/config.ts';
 import { FLAGS, type FlagName } from '../../../src/config/flags.ts';
 
@@ -58,9 +60,11 @@ describe('the manifests', () => {
             metadata: z.object({ labels: z.record(z.string(), z.string()) }),
             spec: z.looseObject({
               terminationGracePeriodSeconds: z.number(),
+              securityContext: z.looseObject({ runAsUser: z.number(), runAsGroup: z.number() }),
               containers: z.tuple([
                 z.looseObject({
                   args: z.array(z.string()),
+                  image: z.string(),
                   envFrom: z.tuple([z.object({ secretRef: z.object({ name: z.string() }) })]),
                   ports: z.tuple([z.object({ name: z.string(), containerPort: z.number() })]),
                 }),
@@ -70,8 +74,11 @@ describe('the manifests', () => {
         }),
       })
       .parse(named('Deployment'));
-    const { containers, terminationGracePeriodSeconds } = spec.template.spec;
-    const [{ args, envFrom, ports }] = containers;
+    const { containers, securityContext, terminationGracePeriodSeconds } = spec.template.spec;
+    // The volume is writable for the group, which the server accepts only if it is the group of its user.
+    expect(securityContext.runAsGroup).toBe(securityContext.runAsUser);
+    const [{ args, image, envFrom, ports }] = containers;
+    expect(image).toBe(`${IMAGE_REPOSITORY}:${packageJson.version}`);
     const given = new Map<FlagName, string[]>();
     for (const arg of args) {
       const [name, value = 'true'] = arg.slice(2).split('=');
@@ -79,7 +86,15 @@ describe('the manifests', () => {
       expect(flag, arg).toBeDefined();
       if (flag !== undefined) given.set(flag.name, [value]);
     }
-    const { http } = loadConfig(given, { env: secret.stringData, cwd: '/', homeDir: '/', isRoot: false });
+    const load = (env: Record<string, string>) =>
+      loadConfig(given, { env, cwd: '/', homeDir: '/', isRoot: false });
+    // Nobody who has read the page may know the tokens of a server that was started as it is there.
+    expect(() => load(secret.stringData)).toThrow('SANDBOX_MCP_');
+    const tokens = Object.entries(secret.stringData).map(([name, value]) => [
+      name,
+      value.replace('REPLACE', '0123456789abcdef'.repeat(4)),
+    ]);
+    const { http } = load(Object.fromEntries(tokens));
     expect(http).toMatchObject({
       host: '0.0.0.0',
       port: ports[0].containerPort,
