@@ -3,7 +3,7 @@ import { SandboxError } from '../shared/errors.ts';
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
 /**
- * Reserved: `host` means the host's files, `probe` is the engine's trial sandbox, `lock` is a file in the
+ * Reserved: `host` means the host's files, `probe` was the engine's trial sandbox, `lock` is a file in the
  * images directory.
  */
 const RESERVED = ['host', 'probe', 'lock'];

@@ -160,7 +160,7 @@ export async function untilStocked(server: ServerProcess, place: Place): Promise
 
 /** The records of sandboxes that were booted ahead. */
 export function stockIn(stateDir: string): string[] {
-  return recordsIn(stateDir).filter((record) => record.includes('"runtime": "stock"'));
+  return recordsIn(stateDir).filter((record) => record.includes('"runtime": ".stock"'));
 }
 
 async function untilUp(server: ServerProcess, command_id: string): Promise<void> {

@@ -17,7 +17,7 @@ const PLACES = {
       'directory claimed': (from) => /\/sandboxes\/\.new\.[^/]+$/.test(from),
       'sandbox of the stock to be taken': (from, to) =>
         /\/sandboxes\/sbx_[^/]+\/record\.json$/.test(to) &&
-        /"runtime": "stock"/.test(readFileSync(to, 'utf8')) &&
+        /"runtime": "\.stock"/.test(readFileSync(to, 'utf8')) &&
         /"status": "running"/.test(readFileSync(from, 'utf8')),
       'sandbox record written': (_, to) => /\/sandboxes\/sbx_[^/]+\/record\.json$/.test(to),
       'ownership record written': (_, to) => /\/records\/sbx_[^/]+\.json$/.test(to),

@@ -59,15 +59,18 @@ export type WorkspaceRecord = z.output<typeof workspaceSchema>;
 /** The shell of the host, and of every image that has it. */
 export const DEFAULT_SHELL = '/bin/bash';
 
-/** The runtime of a trial sandbox: no request can name it. */
-export const PROBE_RUNTIME = 'probe';
+/** The runtime of a trial sandbox. No name of an image begins with a dot, so no request can name it. */
+export const PROBE_RUNTIME = '.probe';
 
-/** The runtime of a sandbox that was booted ahead and belongs to nobody yet: no request can name it either. */
-export const STOCK_RUNTIME = 'stock';
+/** The runtime of a sandbox that was booted ahead and belongs to nobody yet. */
+export const STOCK_RUNTIME = '.stock';
+
+/** Earlier versions recorded this for a trial sandbox; it is reserved among the names of images. */
+const EARLIER_PROBE_RUNTIME = 'probe';
 
 /** True for a sandbox that no create has asked for: only the process that made it knows it. */
 export function isInternal({ runtime }: SandboxRecord): boolean {
-  return runtime === PROBE_RUNTIME || runtime === STOCK_RUNTIME;
+  return [PROBE_RUNTIME, STOCK_RUNTIME, EARLIER_PROBE_RUNTIME].includes(runtime);
 }
 
 export const NO_BASE_LAYERS: BaseLayers = { layers: [], owners: {} };

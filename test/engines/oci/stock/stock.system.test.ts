@@ -14,7 +14,7 @@ import { AGENT_PATH, openOciEngines } from '../support/oci-engines.ts';
 
 const stockRecord = z.object({
   sandboxId: z.string(),
-  runtime: z.literal('stock'),
+  runtime: z.literal('.stock'),
   init: z.object({ pid: z.number() }),
 });
 type Stocked = z.infer<typeof stockRecord>;
