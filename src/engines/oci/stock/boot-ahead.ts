@@ -1,6 +1,5 @@
 /** Makes the sandboxes of the stock. */
 import { throwIfCancelled } from '../../../shared/errors.ts';
-import { newSandboxId } from '../../../shared/ids.ts';
 import { isProcessAlive } from '../../../shared/process-identity.ts';
 import { removeSandbox } from '../cleanup/cleanup.ts';
 import { boot } from '../container/boot.ts';
@@ -17,7 +16,7 @@ const LIFETIME_MS = 86_400_000;
 /** @param context read when the first sandbox is made */
 export function stockMaker(context: () => OciContext): StockMaker {
   return {
-    boot: (shape, signal) => bootAhead(context(), shape, signal),
+    boot: (sandboxId, shape, signal, onEnd) => bootAhead(context(), sandboxId, shape, signal, onEnd),
     remove: (sandboxId) => removeStocked(context(), sandboxId),
     isAlive: ({ init }) => init !== null && isProcessAlive(init),
   };
@@ -30,14 +29,16 @@ export function stockMaker(context: () => OciContext): StockMaker {
  */
 async function bootAhead(
   context: OciContext,
+  sandboxId: string,
   { vcpus }: StockShape,
   signal: AbortSignal,
+  onEnd: () => void,
 ): Promise<SandboxRecord> {
   const host = await context.host();
   const runtime = await context.runtime(signal);
   throwIfCancelled(signal);
   const record = newRecord(host, {
-    sandboxId: newSandboxId(),
+    sandboxId,
     runtime: STOCK_RUNTIME,
     vcpus,
     memoryMb: Math.round(vcpus * MEMORY_MB_PER_VCPU),
@@ -46,21 +47,17 @@ async function bootAhead(
     env: {},
     networkPolicy: { mode: 'deny-all' },
   });
-  const { sandboxId } = record;
   const paths = await claimWithLayers(host, record);
-  try {
-    const { owner, init, cgroups, enforced, egress } = await boot(host, runtime, paths, record, signal);
-    context.owners.add(sandboxId, owner);
-    throwIfCancelled(signal);
-    const stocked: SandboxRecord = { ...record, init, cgroups, enforced };
-    await writeRecord(paths, stocked);
-    if (egress) await context.gateways.open(host, sandboxId, paths, record.networkPolicy);
-    throwIfCancelled(signal);
-    return stocked;
-  } catch (error) {
-    await removeStocked(context, sandboxId);
-    throw error;
-  }
+  const { owner, init, cgroups, enforced, egress } = await boot(host, runtime, paths, record, signal);
+  context.owners.add(sandboxId, owner);
+  // The agent is at the other end.
+  owner.once('close', onEnd);
+  throwIfCancelled(signal);
+  const stocked: SandboxRecord = { ...record, init, cgroups, enforced };
+  await writeRecord(paths, stocked);
+  if (egress) await context.gateways.open(host, sandboxId, paths, record.networkPolicy);
+  throwIfCancelled(signal);
+  return stocked;
 }
 
 /** Removes a sandbox that nobody has taken. */

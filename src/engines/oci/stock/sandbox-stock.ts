@@ -1,11 +1,14 @@
 /** Sandboxes that were booted ahead and belong to nobody yet. */
 import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { type Clock, systemClock, type Timer } from '../../../shared/clock.ts';
+import { newSandboxId } from '../../../shared/ids.ts';
 import type { Logger } from '../../../shared/log.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
 
 /** Calls that follow each other more closely than this are one piece of work, which a boot would slow down. */
 const IDLE_MS = 500;
+/** One that dies earlier is not replaced until the next call: the next would die as well. */
+const MIN_LIFETIME_MS = 60_000;
 
 /** What a boot decides for good: the rest is set when a sandbox is taken. */
 export interface StockShape {
@@ -14,8 +17,13 @@ export interface StockShape {
 
 /** How stock is made and removed. */
 export interface StockMaker {
-  /** Leaves nothing behind on failure or abort. */
-  boot(shape: StockShape, signal: AbortSignal): Promise<SandboxRecord>;
+  /**
+   * After a failure or abort the caller removes what is left.
+   *
+   * @param onEnd called when the sandbox ends
+   */
+  boot(sandboxId: string, shape: StockShape, signal: AbortSignal, onEnd: () => void): Promise<SandboxRecord>;
+  /** Also removes one that was made in part, or not at all. */
   remove(sandboxId: string): Promise<void>;
   isAlive(stocked: SandboxRecord): boolean;
 }
@@ -31,12 +39,14 @@ export class SandboxStock {
   readonly #clock: Clock;
   readonly #closing = new AbortController();
   readonly #reserved = new Map<string, SandboxRecord>();
+  /** Ids of sandboxes that are being removed, or whose removal has failed and is tried again. */
+  readonly #unwanted = new Set<string>();
   #ready: SandboxRecord[] = [];
   #wanted: StockShape | null = null;
   #running = 0;
   #timer: Timer | null = null;
   #filling: Promise<void> | null = null;
-  #removing: Promise<unknown> = Promise.resolve();
+  #removing: Promise<void> = Promise.resolve();
 
   /** @param size how many sandboxes to keep ready; 0 for none */
   constructor(size: number, maker: StockMaker, log: Logger, clock: Clock = systemClock) {
@@ -57,7 +67,9 @@ export class SandboxStock {
 
   giveBack(sandboxId: string): void {
     const stocked = this.claim(sandboxId);
-    if (stocked !== null) this.#ready.push(stocked);
+    if (stocked === null) return;
+    this.#ready.push(stocked);
+    if (this.#closing.signal.aborted) void this.#tryDiscard(() => true);
   }
 
   /** A reserved sandbox, which from now on is the caller's. Null for any other id. */
@@ -68,8 +80,9 @@ export class SandboxStock {
   }
 
   /** From now on the stock holds sandboxes of this shape. */
-  want(shape: StockShape): void {
-    this.#wanted = shape;
+  want({ vcpus }: StockShape): void {
+    // Not the object itself: it may be a request, with secrets of its principal.
+    this.#wanted = { vcpus };
   }
 
   /** Runs a call, during which and shortly after which nothing is booted. */
@@ -107,32 +120,88 @@ export class SandboxStock {
 
   #fill(): void {
     if (this.#filling !== null) return;
-    this.#filling = this.#refill()
-      .catch((error: unknown) => {
-        // The next create is as fast as without a stock, and then it is tried again.
-        if (!this.#closing.signal.aborted) this.#log.warn({ err: error }, 'Could not boot a sandbox ahead.');
-      })
-      .finally(() => {
-        this.#filling = null;
-      });
+    this.#filling = this.#refill().finally(() => {
+      this.#filling = null;
+    });
   }
 
-  /** Stops as soon as a call is running; its end starts it again. */
+  /** Never rejects. Stops as soon as a call is running; its end starts it again. */
   async #refill(): Promise<void> {
     const wanted = this.#wanted;
     if (wanted === null) return;
-    await this.#discard((stocked) => stocked.vcpus !== wanted.vcpus || !this.#maker.isAlive(stocked));
-    while (this.#ready.length < this.#size && this.#running === 0 && !this.#closing.signal.aborted)
-      this.#ready.push(await this.#maker.boot(wanted, this.#closing.signal));
+    let kept = 0;
+    const isUnwanted = (stocked: SandboxRecord): boolean => {
+      if (stocked.vcpus !== wanted.vcpus || !this.#maker.isAlive(stocked)) return true;
+      // One that was given back may be one too many.
+      kept += 1;
+      return kept > this.#size;
+    };
+    // What cannot be removed still takes up memory: nothing is added to it.
+    if (!(await this.#tryDiscard(isUnwanted))) return;
+    while (this.#isShort() && this.#running === 0 && !this.#closing.signal.aborted)
+      if (!(await this.#tryBoot(wanted))) return;
   }
 
-  /** Also waits for what is being removed already. */
+  /** A reserved one may come back. */
+  #isShort(): boolean {
+    return this.#ready.length + this.#reserved.size < this.#size;
+  }
+
+  /** Never rejects. The next create is as fast as without a stock, and then it is tried again. */
+  async #tryBoot(wanted: StockShape): Promise<boolean> {
+    const { signal } = this.#closing;
+    const sandboxId = newSandboxId();
+    try {
+      this.#ready.push(await this.#maker.boot(sandboxId, wanted, signal, () => this.#ended(sandboxId)));
+      return true;
+    } catch (error) {
+      if (!signal.aborted) this.#log.warn({ err: error }, 'Could not boot a sandbox ahead.');
+      this.#unwanted.add(sandboxId);
+      await this.#tryDiscard(() => false);
+      return false;
+    }
+  }
+
+  /** One that dies in the stock is removed at once, and replaced while the server is idle. */
+  #ended(sandboxId: string): void {
+    const stocked = this.#ready.find((each) => each.sandboxId === sandboxId);
+    if (stocked === undefined || this.#closing.signal.aborted) return;
+    void this.#tryDiscard((each) => each === stocked);
+    if (this.#clock.now() - stocked.createdAt >= MIN_LIFETIME_MS) this.#fillWhenIdle();
+  }
+
+  /** Never rejects. False if something could not be removed. */
+  async #tryDiscard(isUnwanted: (stocked: SandboxRecord) => boolean): Promise<boolean> {
+    try {
+      await this.#discard(isUnwanted);
+      return true;
+    } catch (error) {
+      this.#log.warn({ err: error }, 'Could not remove a sandbox that was booted ahead; trying again later.');
+      return false;
+    }
+  }
+
+  /** Also waits for what is being removed already, and tries again what could not be removed. */
   async #discard(isUnwanted: (stocked: SandboxRecord) => boolean): Promise<void> {
     const unwanted = this.#ready.filter(isUnwanted);
     this.#ready = this.#ready.filter((stocked) => !unwanted.includes(stocked));
-    const removed = mapConcurrent(unwanted, 4, ({ sandboxId }) => this.#maker.remove(sandboxId));
-    const before = this.#removing;
-    this.#removing = Promise.allSettled([before, removed]);
-    await Promise.all([before, removed]);
+    for (const { sandboxId } of unwanted) this.#unwanted.add(sandboxId);
+    const removed = this.#removing.then(() => this.#removeUnwanted());
+    this.#removing = removed.catch(() => {});
+    await removed;
+  }
+
+  /** Tries all of them. Rejects with the first failure. */
+  async #removeUnwanted(): Promise<void> {
+    const failures: unknown[] = [];
+    await mapConcurrent([...this.#unwanted], 4, async (sandboxId) => {
+      try {
+        await this.#maker.remove(sandboxId);
+        this.#unwanted.delete(sandboxId);
+      } catch (error) {
+        failures.push(error);
+      }
+    });
+    if (failures.length > 0) throw failures[0];
   }
 }
