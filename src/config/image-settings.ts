@@ -15,6 +15,9 @@ export interface ImageSettings {
   readonly credentialFiles: readonly string[];
 }
 
+/** `host` means the host's files; a record of `probe` is an engine's trial sandbox. */
+const RESERVED_RUNTIMES = ['host', 'probe'];
+
 type ImageFlag = 'images' | 'runtime-image' | 'registry-mirror' | 'insecure-registry';
 
 /**
@@ -39,7 +42,7 @@ export function imageSettings(
   }
   return {
     allowed: images.length === 0 ? null : allowed.filter((text) => text !== ''),
-    runtimeImages: new Map(all('runtime-image').map((setting) => pair(setting, 'NAME=IMAGE'))),
+    runtimeImages: new Map(all('runtime-image').map(runtimeImage)),
     mirrors,
     insecure: all('insecure-registry').map(registry),
     credentialFiles: credentialFiles(env, homeDir),
@@ -51,6 +54,16 @@ function pair(setting: Setting, form: string): [string, string] {
   const [left, right] = [setting.value.slice(0, Math.max(at, 0)).trim(), setting.value.slice(at + 1).trim()];
   if (left !== '' && right !== '') return [left, right];
   throw new ConfigError(setting, `is not valid; use ${form}.`);
+}
+
+function runtimeImage(setting: Setting): [string, string] {
+  const [name, image] = pair(setting, 'NAME=IMAGE');
+  // The engine's own sandboxes have names that begin with a dot.
+  if (/^[A-Za-z0-9]/.test(name) && !RESERVED_RUNTIMES.includes(name)) return [name, image];
+  throw new ConfigError(
+    setting,
+    `names no runtime; use a name that begins with a letter or digit and is not ${RESERVED_RUNTIMES.join(' or ')}.`,
+  );
 }
 
 function registry(setting: Setting): string {

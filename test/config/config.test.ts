@@ -237,6 +237,8 @@ describe('loadConfig', () => {
     ['egress-max-bytes', '0', '--egress-max-bytes: "0" is not a number of bytes; use a value such as 500'],
     ['egress-max-bytes', '1.5GB', '--egress-max-bytes: "1.5GB" is not a number of bytes'],
     ['egress-max-bytes', '99999999TB', '--egress-max-bytes: "99999999TB" is not a number of bytes'],
+    ['runtime-image', '.stock=a.example/b:1', '--runtime-image: ".stock=a.example/b:1" names no runtime'],
+    ['runtime-image', 'probe=a.example/b:1', '--runtime-image: "probe=a.example/b:1" names no runtime'],
     ['warm', '17', '--warm: "17" is not valid; use a whole number from 0 to 16.'],
     ['max-sandboxes', '0', '--max-sandboxes: "0" is not valid; use a whole number from 1 to 10000.'],
     ['max-sandboxes', '1e3', '--max-sandboxes: "1e3" is not valid; use a whole number'],
