@@ -79,7 +79,16 @@ export class RelayProcess {
       stderr = (stderr + chunk.toString()).slice(0, MAX_STDERR_CHARACTERS);
     });
     // What a sandbox does on its network must not delay the answers to others.
-    new FrameTurns(control, (frame) => this.#take(frame));
+    new FrameTurns(
+      control,
+      (frame) => this.#take(frame),
+      (error) => {
+        // It reads what programs send, and may be in their hands. Its end is reported as that of any relay.
+        stderr = `malformed frame: ${error}`;
+        control.destroy();
+        child.kill('SIGKILL');
+      },
+    );
     control.on('error', () => control.destroy());
     this.#exited = new Promise((resolve) => {
       child.once('error', (error) => this.#end(error.message, resolve));
