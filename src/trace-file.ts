@@ -1,5 +1,6 @@
 /** Writes spans to a file in the trace event format of Chrome, which `chrome://tracing` and Perfetto show. */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { closeSync, lstatSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { onSpan, type Span } from './shared/async/traced.ts';
 
 /** About 20 MB; what comes later is left out. */
@@ -13,7 +14,7 @@ const FLUSH_MS = 250;
  * @throws the system's error if the file cannot be written
  */
 export function writeTraceFile(path: string): void {
-  const file = openSync(path, 'w', 0o600);
+  const file = replaceFile(path);
   let pending = '';
   let events = 0;
   let isScheduled = false;
@@ -46,6 +47,27 @@ export function writeTraceFile(path: string): void {
     flush('\n]\n');
     closeSync(file);
   });
+}
+
+/**
+ * Opens a new file in place of whatever file has this path, which may belong to somebody else or be written by
+ * another server.
+ *
+ * @throws if it is a directory, a link, a device or a pipe
+ */
+function replaceFile(path: string): number {
+  const present = lstatSync(path, { throwIfNoEntry: false });
+  if (present !== undefined && !present.isFile()) throw new Error(`${path} is not a regular file`);
+  const temporary = `${path}.${process.pid}-${randomBytes(6).toString('hex')}.tmp`;
+  const file = openSync(temporary, 'wx', 0o600);
+  try {
+    renameSync(temporary, path);
+    return file;
+  } catch (error) {
+    closeSync(file);
+    rmSync(temporary, { force: true });
+    throw error;
+  }
 }
 
 /** A complete event, in microseconds; each call has a line of its own. */
