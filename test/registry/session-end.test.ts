@@ -78,6 +78,22 @@ describe('the end of a session', () => {
     expect((await registry.recover(neverAborted)).stopped).toEqual([sandboxId]);
   });
 
+  it('leaves what a cancelled create has not yet removed to a recovery that outlives the process', async () => {
+    const { registry, engine, clock, finished } = openWorld();
+    const session = registry.openSession('local');
+    const creating = engine.hold('create');
+    const forgetting = engine.hold('forget');
+    const created = rejection(session.create(plainRequest, neverAborted));
+    await creating.entered;
+    const ended = session.end('signal');
+    await forgetting.entered;
+    clock.advance(1_400);
+    await ended;
+    expect(finished()).toBe(1);
+    forgetting.release();
+    expect((await created).code).toBe('cancelled');
+  });
+
   it('leaves a sandbox that cannot be stopped to recovery while the process lives on', async () => {
     const { registry, engine } = openWorld();
     const session = registry.openSession('local');
