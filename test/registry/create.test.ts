@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { RecordStore } from '../../src/registry/records/record-store.ts';
 import { neverAborted, openWorld, plainRequest, rejection } from './support/registry.ts';
 
 const recordFiles = (stateDir: string): string[] => {
@@ -99,6 +100,32 @@ describe('create', () => {
     };
     expect((await rejection(session.create(plainRequest, neverAborted))).code).toBe('limit_exceeded');
     expect(returned).toEqual(['sbx_22222222222a']);
+  });
+
+  it('gives a sandbox of the stock back without the record that a failed write has left', async () => {
+    const { registry, engine, stateDir } = openWorld();
+    const stocked = 'sbx_22222222222a';
+    const path = join(stateDir, 'records', `${stocked}.json`);
+    const left: boolean[] = [];
+    engine.stock = {
+      reserve: () => stocked,
+      giveBack: () => left.push(existsSync(path)),
+      empty: async () => {},
+    };
+    const { write } = RecordStore.prototype;
+    const written = vi.spyOn(RecordStore.prototype, 'write').mockImplementationOnce(async function (
+      this: RecordStore<unknown>,
+      record,
+    ) {
+      // As a flush of the directory that fails after the rename.
+      await write.call(this, record);
+      throw new Error('EIO');
+    });
+    onTestFinished(() => written.mockRestore());
+    const created = registry.openSession('local').create(plainRequest, neverAborted);
+    await expect(created).rejects.toThrow('EIO');
+    expect(left).toEqual([false]);
+    expect(engine.calls).toEqual([]);
   });
 
   it('empties the stock when the server ends, and leaves the rest to recovery if that takes too long', async () => {

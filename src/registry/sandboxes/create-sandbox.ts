@@ -81,7 +81,8 @@ export async function createSandbox(
   try {
     await traced('registry', 'admission, ownership recorded', () => admit(context, intent, signal));
   } catch (error) {
-    if (stocked !== null) engine.stock?.giveBack(stocked);
+    // A named sandbox may be another one's, which was admitted at the same time.
+    if (name === undefined) await undoAdmission(context, intent, stocked);
     throw error;
   }
   hooks.onRecorded(intent);
@@ -192,6 +193,24 @@ async function undo(
     } catch (second) {
       log.error({ sandbox_id: sandboxId, err: second }, 'Could not update the record of a failed create.');
     }
+  }
+}
+
+/**
+ * Never rejects. The write of a record may fail after the record exists, which then counts against the quota: a
+ * sandbox of the stock goes back only without one.
+ */
+async function undoAdmission(
+  context: RegistryContext,
+  intent: OwnershipRecord,
+  stocked: string | null,
+): Promise<void> {
+  try {
+    await context.store.remove(intent.sandboxId);
+    if (stocked !== null) context.engine.stock?.giveBack(stocked);
+  } catch (error) {
+    context.log.error({ sandbox_id: intent.sandboxId, err: error }, 'Could not undo a failed admission.');
+    if (stocked !== null) await undo(context, intent, null);
   }
 }
 
