@@ -2,6 +2,7 @@
 
 import { traced } from '../../shared/async/traced.ts';
 import { SandboxError } from '../../shared/errors.ts';
+import { unknownSandbox } from '../../shared/id-errors.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
 import type { Engine, Ownership, Ports, Sandbox, Stock } from '../engine.ts';
 import { withUploads } from '../workspace/uploads/with-uploads.ts';
@@ -28,7 +29,7 @@ import { type End, endSandbox, reconcileRecord } from './sandbox/reconcile.ts';
 import { viewOf } from './sandbox/sandbox-view.ts';
 import { updateNetworkPolicy } from './sandbox/update-network-policy.ts';
 import { OciSnapshots } from './snapshots/snapshots.ts';
-import { isUnreadable } from './state/sandbox-record.ts';
+import { isInternal, isUnreadable } from './state/sandbox-record.ts';
 import { StateLayout } from './state/state-layout.ts';
 import { suitsStock } from './stock/take-from-stock.ts';
 import { OciVolumes } from './volumes/volumes.ts';
@@ -73,7 +74,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
         if (suitsStock(request, DEFAULT_RUNTIME)) stock.want(request);
         return sandbox;
       }),
-    get: async (sandboxId) => viewOf(await reconcileRecord(context, sandboxId), forwards),
+    get: (sandboxId) => getSandbox(context, sandboxId),
     list: (query) => listSandboxes(context, query),
     limits: (signal) => ociLimits(context, signal),
     runtimes: async () => ociRuntimes(context),
@@ -162,6 +163,13 @@ function stockOf({ stock }: OciContext): Stock {
     giveBack: (sandboxId) => stock.giveBack(sandboxId),
     empty: () => stock.close(),
   };
+}
+
+/** One that nobody has asked for does not exist for anybody yet, although its id may be reserved. */
+async function getSandbox(context: OciContext, sandboxId: string): Promise<Sandbox> {
+  const record = await reconcileRecord(context, sandboxId);
+  if (isInternal(record)) throw unknownSandbox(sandboxId);
+  return viewOf(record, context.forwards);
 }
 
 async function stopSandbox(

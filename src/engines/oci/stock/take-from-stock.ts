@@ -37,7 +37,7 @@ export async function takeFromStock(
   const host = await context.host();
   const paths = host.layout.sandbox(sandboxId);
   const createdAt = Date.now();
-  const remainingMs = await setDeadline(paths.agentSocket, timeoutMs);
+  const remainingMs = await setDeadline(paths.agentSocket, timeoutMs, signal);
   const record = await updateRecord(host.layout, sandboxId, (present) => {
     // Somebody has ended it.
     if (present.status !== 'pending') throw new Error(`it is ${present.status}`);
