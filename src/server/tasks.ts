@@ -3,8 +3,9 @@ import type { CallResult } from './render.ts';
 
 /** How long a result is kept, from the creation of its task. */
 const TTL_MS = 86_400_000;
-/** Tasks that are remembered after their end. */
+/** Tasks that are remembered after their end, and the bytes of their results. */
 const MAX_ENDED = 100;
+const MAX_RESULT_BYTES = 16 * 1_024 ** 2;
 const POLL_INTERVAL_MS = 1_000;
 
 /** The state of a call that continues after it was answered. Times are epoch milliseconds. */
@@ -22,11 +23,19 @@ export interface TaskState {
 interface Task {
   state: TaskState;
   readonly cancel: () => void;
+  /** The size of its result, as JSON. */
+  bytes: number;
 }
 
 /** The calls of one session that continue as tasks. */
 export class Tasks {
+  readonly #now: () => number;
   readonly #tasks = new Map<string, Task>();
+
+  /** @param now the time in epoch milliseconds */
+  constructor(now: () => number = Date.now) {
+    this.#now = now;
+  }
 
   /**
    * Follows a call. `cancel` ends it; its outcome is then `cancelled`, unless it was done before.
@@ -35,12 +44,13 @@ export class Tasks {
    */
   add(name: string | null, running: Promise<CallResult>, cancel: () => void): TaskState {
     const taskId = name ?? `task_${randomBytes(9).toString('hex')}`;
-    const createdAt = Date.now();
+    const createdAt = this.#now();
     const limits = { ttlMs: TTL_MS, pollIntervalMs: POLL_INTERVAL_MS };
     let isCancelled = false;
     const state: TaskState = { taskId, status: 'working', createdAt, updatedAt: createdAt, ...limits };
     const task: Task = {
       state,
+      bytes: 0,
       cancel: () => {
         isCancelled = true;
         cancel();
@@ -51,16 +61,18 @@ export class Tasks {
       const wasCancelled = isCancelled && result.isError === true;
       task.state = {
         ...state,
-        updatedAt: Date.now(),
+        updatedAt: this.#now(),
         ...(wasCancelled ? { status: 'cancelled' } : { status: 'completed', result }),
       };
-      this.#forgetOldest();
+      task.bytes = wasCancelled ? 0 : Buffer.byteLength(JSON.stringify(result));
+      this.#forget();
     });
     return state;
   }
 
   /** Null for an unknown task. */
   get(taskId: string): TaskState | null {
+    this.#forget();
     return this.#tasks.get(taskId)?.state ?? null;
   }
 
@@ -71,9 +83,16 @@ export class Tasks {
     return task !== undefined;
   }
 
-  #forgetOldest(): void {
-    const ended = [...this.#tasks.values()].filter(({ state }) => state.status !== 'working');
-    for (const { state } of ended.slice(0, Math.max(0, ended.length - MAX_ENDED)))
-      this.#tasks.delete(state.taskId);
+  /** Forgets ended tasks: those past their time, then the oldest that exceed the limits, but never the newest. */
+  #forget(): void {
+    const expired = this.#now() - TTL_MS;
+    let [count, bytes] = [0, 0];
+    for (const task of [...this.#tasks.values()].reverse()) {
+      if (task.state.status === 'working') continue;
+      count += 1;
+      bytes += task.bytes;
+      const exceeds = count > MAX_ENDED || (count > 1 && bytes > MAX_RESULT_BYTES);
+      if (exceeds || task.state.createdAt < expired) this.#tasks.delete(task.state.taskId);
+    }
   }
 }

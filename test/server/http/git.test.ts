@@ -183,6 +183,33 @@ describe('git fetch from a sandbox', () => {
     await expect.poll(() => ended).toBe(2);
   });
 
+  it('lets nobody take all places for fetches', async () => {
+    const waiting: GitRepositories = {
+      async *uploadPack() {
+        yield randomBytes(1);
+        await new Promise(() => {});
+      },
+    };
+    const names = new RepositoryNames();
+    const requests = new GitRequests({ names, registry: waiting, admit: async () => null, log });
+    const server = createServer((request, response) => void requests.handle(request, response));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const { port } = z.looseObject({ port: z.int() }).parse(server.address());
+    const ask = async (principal: string) => {
+      const name = names.nameOf({ ...SANDBOX, principal, sandboxId: `sbx_${principal}` });
+      const path = `/git/${name}/info/refs?service=git-upload-pack`;
+      return (await fetch(`http://127.0.0.1:${port}${path}`)).status;
+    };
+    for (let count = 0; count < 4; count++) expect(await ask('ann')).toBe(200);
+    expect(await ask('ann')).toBe(503);
+    expect(await ask('bob')).toBe(200);
+  });
+
   it('says when the sandbox has ended, has no git, or is on an engine without', async () => {
     let failure = new SandboxError('unsupported', 'There is no git in the sandbox.', {
       hint: 'Install git.',

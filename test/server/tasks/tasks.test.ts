@@ -149,6 +149,25 @@ it('makes a task of a long snapshot', async () => {
   expect((await get(taskId))['result']).toMatchObject({ structuredContent: { status: 'created' } });
 });
 
+it('forgets the oldest of large results, but not the newest', async () => {
+  const tasks = new Tasks();
+  const text = 'x'.repeat(9 * 1_024 ** 2);
+  for (const name of ['first', 'second'])
+    tasks.add(name, Promise.resolve({ content: [{ type: 'text', text }] }), () => {});
+  await expect.poll(() => tasks.get('first')).toBeNull();
+  expect(tasks.get('second')).toMatchObject({ status: 'completed' });
+});
+
+it('forgets a result once its time is over', async () => {
+  let now = 1_000;
+  const tasks = new Tasks(() => now);
+  const { ttlMs } = tasks.add('one', Promise.resolve({ content: [] }), () => {});
+  now += ttlMs;
+  await expect.poll(() => tasks.get('one')).toMatchObject({ status: 'completed' });
+  now += 1;
+  expect(tasks.get('one')).toBeNull();
+});
+
 it('forgets the oldest of many ended tasks, and none that is running', async () => {
   const tasks = new Tasks();
   const running = tasks.add('running', new Promise(() => {}), () => {});

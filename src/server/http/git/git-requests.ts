@@ -20,8 +20,9 @@ import type { RepositoryNames } from './repository-names.ts';
 const MAX_REQUEST_BYTES = 1_048_576;
 const MAX_ANSWER_BYTES = 4 * 1_024 ** 3;
 const MAX_ANSWER_MS = 600_000;
-/** Concurrent fetches of all clients. */
+/** Concurrent fetches: of all clients, and from the sandboxes of one principal, who may not take all of them. */
 const MAX_FETCHES = 8;
+const MAX_PRINCIPAL_FETCHES = 4;
 const PROTOCOL = /^[a-z0-9=:.]{1,64}$/;
 /** How version 2 begins; earlier ones need a line for HTTP before their answer. */
 const VERSION_2 = '000eversion 2\n';
@@ -45,6 +46,7 @@ export const NO_REPOSITORY: Refusal = {
 export class GitRequests {
   readonly #options: GitRequestsOptions;
   #fetches = 0;
+  readonly #fetchesOf = new Map<string, number>();
 
   constructor(options: GitRequestsOptions) {
     this.#options = options;
@@ -61,13 +63,22 @@ export class GitRequests {
     const body = path.endpoint === 'info/refs' ? { text: null } : await readRequest(request);
     if ('aborted' in body) return;
     if ('refused' in body) return refuse(response, body.refused);
-    if (this.#fetches >= MAX_FETCHES) return refuse(response, BUSY);
-    this.#fetches += 1;
+    const { principal } = sandbox;
+    const running = this.#fetchesOf.get(principal) ?? 0;
+    if (this.#fetches >= MAX_FETCHES || running >= MAX_PRINCIPAL_FETCHES) return refuse(response, BUSY);
+    this.#count(principal, 1);
     try {
       await this.#answer(path, sandbox, body.text, request, response);
     } finally {
-      this.#fetches -= 1;
+      this.#count(principal, -1);
     }
+  }
+
+  #count(principal: string, change: 1 | -1): void {
+    this.#fetches += change;
+    const running = (this.#fetchesOf.get(principal) ?? 0) + change;
+    if (running > 0) this.#fetchesOf.set(principal, running);
+    else this.#fetchesOf.delete(principal);
   }
 
   async #answer(
@@ -125,7 +136,7 @@ const HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosnif
 
 const BUSY: Refusal = {
   status: 503,
-  message: `${MAX_FETCHES} fetches are running; try again later.`,
+  message: 'Too many fetches are running; try again later.',
   headers: { 'retry-after': '5' },
 };
 
