@@ -23,10 +23,7 @@ export function httpRow(sessions: number): Row {
     warmUps: 50,
     runs: 500,
     async open(dist) {
-      const stdio = await openServer(dist);
-      const sandboxId = await stdio.create();
-      const http = await openHttpServer(dist);
-      const { clients, sessionMb, sandbox_id } = await openSessions(http, sessions);
+      const { stdio, http, sandboxId, clients, sessionMb, sandbox_id } = await openBoth(dist, sessions);
       const [overHttp, overStdio]: [number[], number[]] = [[], []];
       const ratio = (share: number): string =>
         (percentile(overHttp, share) / percentile(overStdio, share)).toFixed(2);
@@ -55,6 +52,20 @@ export function httpRow(sessions: number): Row {
       };
     },
   };
+}
+
+/** Leaves no server behind if one of them fails. */
+async function openBoth(dist: string, sessions: number) {
+  const stdio = await openServer(dist);
+  let http: BenchHttpServer | null = null;
+  try {
+    const sandboxId = await stdio.create();
+    http = await openHttpServer(dist);
+    return { stdio, http, sandboxId, ...(await openSessions(http, sessions)) };
+  } catch (error) {
+    await Promise.all([stdio.close(), http?.close()]);
+    throw error;
+  }
 }
 
 async function timed(client: BenchClient, sandbox_id: string, times: number[]): Promise<number> {
