@@ -8,7 +8,7 @@ import { SecretStore } from '../../src/shared/secrets.ts';
 import { table } from './markdown.ts';
 
 /**
- * The comparison of the README. Nothing is started or asked: an engine does nothing before its first call.
+ * The comparison in docs/cloud.md. Nothing is started or asked: an engine does nothing before its first call.
  */
 export function enginesTable(): string {
   const engines = [oci(), vercel()];

@@ -13,11 +13,10 @@ export function toolsPage(tools: readonly Tool[]): string {
   const intro =
     'Every tool of the server, in list order. Parameters are optional unless marked "yes".\n' +
     'A failed call returns a code, a message and a hint instead of these fields.\n';
-  return `${GENERATED}\n# Tools\n\n${intro}\n${tools.map(toolSection).join('\n')}`;
+  return `${GENERATED}\n# Tools\n\n${intro}\n${toolsTable(tools)}\n${tools.map(toolSection).join('\n')}`;
 }
 
-/** The tool table of the README. */
-export function toolsTable(tools: readonly Tool[]): string {
+function toolsTable(tools: readonly Tool[]): string {
   const rows = tools.map((tool) => [`\`${tool.name}\``, firstSentence(tool.description)]);
   return table(['tool', 'purpose'], rows);
 }

@@ -86,7 +86,7 @@ async function chosenServer(
   };
   return {
     serverFor: (name) => containerCommand(program, { ...server, volume: `sandbox-mcp-${name}` }, platform),
-    prepare: () => pullImage(program, reference, terminal.err),
+    prepare: () => pullImage(program, reference, (text) => terminal.err(text)),
   };
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { replaceBetween, table } from '../../scripts/docs/markdown.ts';
-import { configurationPage, toolsPage, toolsTable } from '../../scripts/docs/pages.ts';
+import { configurationPage, toolsPage } from '../../scripts/docs/pages.ts';
 import { parametersOf } from '../../scripts/docs/parameters.ts';
 import { FLAGS } from '../../src/config/flags.ts';
 import { TOOLS } from '../../tools/index.ts';
@@ -51,13 +51,13 @@ describe('replaceBetween', () => {
 
 describe('the pages', () => {
   it('describe every tool and flag once', () => {
-    const pages = [toolsPage(TOOLS), toolsTable(TOOLS), configurationPage()];
+    const pages = [toolsPage(TOOLS), configurationPage()];
     for (const { name } of TOOLS) {
       expect(pages[0]?.match(new RegExp(`^## \`${name}\`$`, 'gm'))).toHaveLength(1);
-      expect(pages[1]?.match(new RegExp(`^\\| \`${name}\` `, 'gm'))).toHaveLength(1);
+      expect(pages[0]?.match(new RegExp(`^\\| \`${name}\` `, 'gm'))).toHaveLength(1);
     }
-    for (const { name } of FLAGS) expect(pages[2]).toMatch(new RegExp(`^\\| \`--${name}[ \`]`, 'm'));
-    expect([toolsPage(TOOLS), toolsTable(TOOLS), configurationPage()]).toEqual(pages);
+    for (const { name } of FLAGS) expect(pages[1]).toMatch(new RegExp(`^\\| \`--${name}[ \`]`, 'm'));
+    expect([toolsPage(TOOLS), configurationPage()]).toEqual(pages);
   });
 
   it('contain well-formed tables', () => {
