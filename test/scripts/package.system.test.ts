@@ -21,7 +21,7 @@ import { CALL_TIMEOUT_MS, PATIENT } from '../support/timeout-factor.ts';
 const run = promisify(execFile);
 const ROOT = join(import.meta.dirname, '../..');
 /** Of the package that is downloaded. The two agents take most of it. */
-const LARGEST_PACKAGE_BYTES = 2_500_000;
+const LARGEST_PACKAGE_BYTES = 2_600_000;
 /** As the header of an ELF file names the architecture. */
 const ELF_MACHINES = { x64: 62, arm64: 183 };
 
