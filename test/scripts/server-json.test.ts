@@ -46,6 +46,7 @@ const ociPackage = z.strictObject({
   runtimeHint: z.literal('docker'),
   transport,
   runtimeArguments: z.array(argument),
+  environmentVariables: z.array(input),
 });
 const registryEntry = z.strictObject({
   $schema: z.literal('https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json'),
@@ -90,5 +91,6 @@ describe('server.json', () => {
     const tokens = npm.environmentVariables.filter(({ name }) => name.endsWith('_TOKEN'));
     expect(tokens.length).toBeGreaterThan(0);
     for (const token of tokens) expect(token).toMatchObject({ isSecret: true });
+    expect(oci.environmentVariables).toEqual(npm.environmentVariables);
   });
 });
