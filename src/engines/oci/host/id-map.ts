@@ -40,7 +40,8 @@ const RANGE = 65_536;
  * 1,879,048,191).
  */
 const FIRST_BASE = 1_879_048_192;
-const LAST_BASE = 2_147_418_112;
+/** systemd's foreign ids follow (from 2,147,352,576): the owners of the files of images that it keeps. */
+const LAST_BASE = 2_147_287_040;
 
 const SANDBOX_UID = 1000;
 

@@ -20,6 +20,13 @@ describe("the ids of a root server's sandboxes", () => {
     }
   });
 
+  it('are not those that systemd gives to files of images', () => {
+    const foreign = 2_147_352_576;
+    const below = { owner: 'someone', start: 0, count: foreign - SIZE };
+    expect(freeRangeBase('/s', [below])).toBe(foreign - SIZE);
+    expect(() => freeRangeBase('/s', [{ ...below, count: foreign }])).toThrow('no free id range');
+  });
+
   it('overlap no line of /etc/subuid', () => {
     const path = '/var/lib/sandboxes';
     const wanted = freeRangeBase(path, []);
