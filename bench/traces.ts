@@ -14,7 +14,7 @@ const tool = (name: string, args: Record<string, unknown> = {}) => ({
   params: { name, arguments: args },
 });
 const RUN = tool('sandbox_run_command', { cmd: 'true' });
-/** Sent one after the other; the stock has time to fill before the third create. */
+/** Sent one after the other; the stock has time to fill before the third create. The second boots. */
 const REQUESTS = [
   { method: 'initialize', params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo } },
   { method: 'tools/list' },
@@ -26,6 +26,8 @@ const REQUESTS = [
   RUN,
 ];
 const STOCKED_MS = 3_000;
+/** The third create, as calls are counted in a trace. */
+const STOCKED_CALL = 5;
 
 const traced = z.array(
   z.object({
@@ -51,7 +53,7 @@ interface Span {
 const SHOWN: readonly [title: string, calls: readonly number[]][] = [
   ['A start, to the first command in a new sandbox', [0, 1, 2]],
   ['A create that boots, and a command', [3, 4]],
-  ['A create from the stock, and a command', [5, 6]],
+  ['A create from the stock, and a command', [STOCKED_CALL, 6]],
 ];
 
 /** Runs a conversation with the build in `dist`, and returns its traces as Markdown. */
@@ -63,8 +65,10 @@ export async function tracesOf(dist: string): Promise<string> {
   try {
     // The first start prepares the state directory, which is not what is shown.
     await converse([join(dist, 'main.js'), ...place], REQUESTS.slice(0, 3));
-    await converse([join(dist, 'main.js'), ...place, '--trace-file', file], REQUESTS);
+    await converse([join(dist, 'main.js'), ...place, '--warm', '1', '--trace-file', file], REQUESTS);
     const spans = readSpans(await readFile(file, 'utf8'));
+    if (spans.some(({ call, name }) => call === STOCKED_CALL && name === 'boot'))
+      throw new Error('the create that should be from the stock has booted a sandbox');
     return SHOWN.map(([title, calls]) => tableOf(title, calls, spans)).join('\n');
   } finally {
     await rm(home, { recursive: true, force: true, maxRetries: 20 });
