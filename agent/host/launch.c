@@ -18,7 +18,7 @@
  *                            mount the directory SOURCE at TARGET with the same ids
  *   --overlay TARGET LAYERS  mount an overlay of these directories; relative paths start at the working directory
  *
- * The first two come first; the others apply in order. Only the runtime and its container see the mounts.
+ * --user-limits and --nice come first; the others apply in order. Only the runtime and its container see the mounts.
  */
 #include "host/host.h"
 

@@ -17,7 +17,7 @@ type Combination = [name: string, call: FaultCall, fault: Fault];
 export function combinations(calls: readonly FaultCall[]): Combination[] {
   return calls.flatMap((call, place) =>
     operationsOf(call).flatMap((operation, turn): Combination[] => [
-      ...FAULT_KINDS.filter((kind) => !isTheWord(operation, kind) && isTurnOf(kind, place + turn)).map(
+      ...FAULT_KINDS.filter((kind) => !meansNotFound(operation, kind) && isTurnOf(kind, place + turn)).map(
         (kind): Combination => [`${call.name}: ${operation} always ${kind}`, call, { kind, operation }],
       ),
       ...(call.repeatable ? PASSING_FAULTS : [])
@@ -43,7 +43,7 @@ function isTurnOf(kind: FaultKind, turn: number): boolean {
  * A lookup that returns not found or gone is not a fault, but the platform's statement that there is no
  * sandbox.
  */
-function isTheWord(operation: Operation, kind: FaultKind): boolean {
+function meansNotFound(operation: Operation, kind: FaultKind): boolean {
   return operation === 'sandbox.get' && (kind === 404 || kind === 410);
 }
 

@@ -44,7 +44,7 @@ export const PASSING_FAULTS: readonly FaultKind[] = [
 /**
  * Faults that a call cannot tell apart: below it, `src/engines/vercel/http` turns those of one row into failures
  * of the same kind and outcome, with the same error code. Each request of each call is tried with one of them,
- * in turn, so that all are tried with each kind of request.
+ * in turn: all are tried in many calls, but a request that only one call sends is tried with one of each row.
  */
 export const ALIKE: readonly (readonly FaultKind[])[] = [
   [400, 422],
