@@ -1,8 +1,10 @@
 /** A sandbox that was booted ahead becomes what a create requests, and nothing shows that it existed before. */
+import { once } from 'node:events';
 import { access, readdir, readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import type { CreateSandbox, Engine, Sandbox } from '../../../../src/engines/engine.ts';
 import { createOciEngine } from '../../../../src/engines/oci/index.ts';
@@ -10,6 +12,7 @@ import { newSandboxId } from '../../../../src/shared/ids.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
 import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { run } from '../../../conformance/support/run.ts';
+import { HOST_ADDRESS } from '../../../support/source-server.ts';
 import { AGENT_PATH, openOciEngines } from '../support/oci-engines.ts';
 
 const stockRecord = z.object({
@@ -26,7 +29,8 @@ beforeAll(async () => {
   place = await openOciEngines();
   const { stateDir } = place;
   const log = createLogger('silent');
-  engine = createOciEngine({ stateDir, ociRuntime: 'auto', agentPath: AGENT_PATH, warm: 1, log });
+  const egress = { allow: HOST_ADDRESS === null ? [] : [`${HOST_ADDRESS}/32`], dns: [], maxBytes: null };
+  engine = createOciEngine({ stateDir, ociRuntime: 'auto', agentPath: AGENT_PATH, egress, warm: 1, log });
 });
 
 afterAll(async () => {
@@ -118,6 +122,26 @@ describe('a sandbox in stock', () => {
     await engine.stop(sandbox.sandboxId, 'requested', timeoutSignal());
   });
 
+  it('reaches what its policy allows, also after a change, and nothing before', async (context) => {
+    const { networkModes } = await engine.limits(timeoutSignal());
+    if (HOST_ADDRESS === null || !networkModes.includes('custom'))
+      return context.skip('needs outbound network and an address that is not loopback');
+    const server = createServer((_, response) => response.end('hello')).listen(0, HOST_ADDRESS);
+    onTestFinished(() => void server.close());
+    await once(server, 'listening');
+    const address = server.address();
+    const port = typeof address === 'object' ? address?.port : null;
+    const { sandboxId } = await untilStocked();
+    const networkPolicy = { mode: 'custom' as const, subnets: { allow: [`${HOST_ADDRESS}/32`] } };
+    const sandbox = await create({ networkPolicy });
+    expect(sandbox.sandboxId).toBe(sandboxId);
+    const ask = `node -e "fetch('http://${HOST_ADDRESS}:${port}').then(async (r) => console.log(r.status, await r.text()), () => console.log('none'))"`;
+    expect(await output(sandbox, ask)).toBe('200 hello\n');
+    await engine.networkPolicies?.update(sandboxId, { mode: 'deny-all' }, timeoutSignal());
+    expect(await output(sandbox, ask)).not.toContain('hello');
+    await engine.forget(sandboxId, timeoutSignal());
+  });
+
   it('ends at the deadline of the request', async () => {
     await untilStocked();
     const { sandboxId } = await create({ timeoutMs: 300 });
@@ -132,6 +156,8 @@ describe('a sandbox in stock', () => {
     const stocked = await untilStocked();
     const complete = createRequest();
     const sandboxId = engine.stock?.reserve(complete) ?? '';
+    // Reserved, it is not yet what its owner asked for.
+    await expect(engine.get(sandboxId, timeoutSignal())).rejects.toMatchObject({ code: 'not_found' });
     expect(sandboxId).toBe(stocked.sandboxId);
     process.kill(stocked.init.pid, 'SIGKILL');
     const sandbox = await engine.create({ ...complete, sandboxId }, timeoutSignal());
