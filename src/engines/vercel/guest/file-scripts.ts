@@ -150,17 +150,24 @@ fi`;
 /**
  * Lists the directory `$1` and everything below it into `$2`, compressed: for each entry a letter for its kind,
  * mode, size, times of modification and change, path and NUL, then the target of a link and NUL. `x` is a
- * directory that cannot be read; `e` ends the list.
+ * directory that cannot be read; `e` ends the list. Fails unless find has read everything: what vanished while
+ * it ran may be missing, nothing else.
  */
 export const SURVEY = `${PRELUDE}
-for program in find gzip; do command -v "$program" > /dev/null || { echo "$program" >&2; exit 127; }; done
+for program in find gzip grep head; do command -v "$program" > /dev/null || { echo "$program" >&2; exit 127; }; done
 [[ -d $1 ]] || exit ${MISSING}
 {
-  find "$1" -type d '(' ! -readable -o ! -executable ')' -printf 'x 0 0 0 0 %P\\0\\0' \\
-    -o -printf '%y %m %s %T@ %C@ %P\\0%l\\0' 2> /dev/null
+  said=$(
+    LC_ALL=C find "$1" -type d '(' ! -readable -o ! -executable ')' -printf 'x 0 0 0 0 %P\\0\\0' -prune \\
+      -o -printf '%y %m %s %T@ %C@ %P\\0%l\\0' 2>&1 >&3 3>&- | grep -v ': No such file or directory$' | head -c 1000
+    exit "\${PIPESTATUS[0]}"
+  )
+  code=$?
+  (( code <= 1 )) && [[ -z $said ]] || { printf 'find ended with %s: %s' "$code" "$said" >&2; exit 1; }
   printf 'e 0 0 0 0 \\0\\0'
-} | gzip -1 > "$2"
-exit "\${PIPESTATUS[1]}"`;
+} 3>&1 | gzip -1 > "$2"
+codes=("\${PIPESTATUS[@]}")
+(( codes[0] == 0 && codes[1] == 0 )) || exit 47`;
 
 /** Removes files if they exist. */
 export const REMOVE = `rm -f -- "$@"`;
