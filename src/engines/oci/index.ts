@@ -103,7 +103,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   };
   return withUploads(engine, {
     guest: {
-      survey: (sandboxId, path, signal, onSkipped) => files.survey(sandboxId, path, signal, onSkipped),
+      survey: (sandboxId, path, signal, onLeftOut) => files.survey(sandboxId, path, signal, onLeftOut),
       runAsRoot: (sandboxId, script, args, signal) => runAsRoot(commands, sandboxId, script, args, signal),
       whyNotMounted: async (folder) => whyNotMounted(await context.host(), folder),
       directoryOf: (sandboxId) => layout.sandbox(sandboxId).dir,

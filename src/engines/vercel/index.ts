@@ -115,7 +115,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
   };
   return withUploads(engine, {
     guest: {
-      survey: (sandboxId, path, signal, onSkipped) => surveyTree(context, sandboxId, path, signal, onSkipped),
+      survey: (sandboxId, path, signal, onLeftOut) => surveyTree(context, sandboxId, path, signal, onLeftOut),
       runAsRoot: (sandboxId, script, args, signal) => runAsRoot(context, sandboxId, script, args, signal),
       whyNotMounted: () => Promise.resolve('the sandbox runs in the cloud'),
       directoryOf: (sandboxId) => layout.sandbox(sandboxId).dir,

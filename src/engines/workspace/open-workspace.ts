@@ -12,6 +12,8 @@ export interface WorkspaceFolder {
   hidden: string;
   /** Device and inode of the folder. */
   folder: string;
+  /** Paths in the workspace at which volumes are mounted, which are not part of it. */
+  volumes?: string[] | undefined;
 }
 
 export interface OpenWorkspace {

@@ -5,7 +5,7 @@ import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import { partialWriteError } from '../../../shared/partial-write-error.ts';
 import type { FileExplorer, FileStat, Files, OnSkipped, TreeEntry, WriteFile } from '../../engine.ts';
-import type { SurveyedEntry } from '../../workspace/uploads/guest-access.ts';
+import type { OnLeftOut, SurveyedEntry } from '../../workspace/uploads/guest-access.ts';
 import type { OciContext } from '../context.ts';
 import { AgentConnection, AgentDisconnectedError, AgentError } from '../protocol/agent-connection.ts';
 import { fromAgentError } from '../protocol/agent-errors.ts';
@@ -153,7 +153,7 @@ export class OciFiles implements Files {
     sandboxId: string,
     path: string,
     signal: AbortSignal,
-    onSkipped: OnSkipped,
+    onLeftOut: OnLeftOut,
   ): AsyncIterable<SurveyedEntry> {
     const connection = await this.#open(sandboxId, signal);
     try {
@@ -162,7 +162,7 @@ export class OciFiles implements Files {
         [TAG.details, 1],
       ]);
       await connection.send(FRAME.TREE_READ, fields);
-      yield* receiveSurvey(connection, onSkipped);
+      yield* receiveSurvey(connection, onLeftOut);
     } catch (error) {
       throw fromAgentError(await diagnoseDisconnect(this.#context, sandboxId, error, signal), path);
     } finally {

@@ -3,8 +3,7 @@ import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import type { Session } from '@vercel/sandbox';
 import { SandboxError } from '../../../shared/errors.ts';
-import type { OnSkipped } from '../../engine.ts';
-import type { SurveyedEntry } from '../../workspace/uploads/guest-access.ts';
+import type { OnLeftOut, SurveyedEntry } from '../../workspace/uploads/guest-access.ts';
 import type { VercelContext } from '../context.ts';
 import { REMOVE, refusal, SURVEY } from '../guest/file-scripts.ts';
 import { runScript } from '../guest/run-script.ts';
@@ -16,6 +15,8 @@ const CLEAN_MS = 10_000;
 const PERMISSION_BITS = 0o7777;
 /** More than a path and a link's target can have. */
 const MAX_RECORD = 65_536;
+/** Of a whole list: a small file may unpack to any size. */
+const MAX_LIST = 1_073_741_824;
 
 const TYPES: Readonly<Record<string, SurveyedEntry['type']>> = { f: 'file', d: 'directory', l: 'symlink' };
 const UNREADABLE = 'x';
@@ -27,7 +28,7 @@ export async function* surveyTree(
   sandboxId: string,
   path: string,
   signal: AbortSignal,
-  onSkipped: OnSkipped,
+  onLeftOut: OnLeftOut,
 ): AsyncGenerator<SurveyedEntry> {
   const doing = 'list a file tree';
   const list = `${stageName()}.list.gz`;
@@ -44,7 +45,7 @@ export async function* surveyTree(
   // `pipe` does not propagate errors of its source.
   stream.on('error', (error) => unpacked.destroy(error));
   try {
-    yield* readSurvey(unpacked, onSkipped);
+    yield* readSurvey(unpacked, onLeftOut);
   } catch (error) {
     throw await explain(context, sandboxId, doing, signal, error);
   } finally {
@@ -54,9 +55,9 @@ export async function* surveyTree(
 }
 
 /** Two texts for each entry, ended by NUL: its properties with its path, and the target of a link. */
-async function* readSurvey(
+export async function* readSurvey(
   chunks: AsyncIterable<Buffer>,
-  onSkipped: OnSkipped,
+  onLeftOut: OnLeftOut,
 ): AsyncGenerator<SurveyedEntry> {
   let head: string | null = null;
   let isWhole = false;
@@ -67,12 +68,12 @@ async function* readSurvey(
     }
     const [kind = '', mode = '', size, modified, changed, ...rest] = head.split(' ');
     head = null;
-    if (rest.length === 0) throw malformed();
+    if (rest.length === 0 || isWhole) throw malformed();
     const path = rest.join(' ');
     const type = TYPES[kind];
     if (kind === LAST) isWhole = true;
-    else if (kind === UNREADABLE) onSkipped(path, 'permission denied');
-    else if (type === undefined) onSkipped(path, 'device, fifo or socket');
+    else if (kind === UNREADABLE) onLeftOut(path, 'unreadable');
+    else if (type === undefined) onLeftOut(path, 'special');
     else {
       yield {
         path,
@@ -90,7 +91,10 @@ async function* readSurvey(
 
 async function* texts(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
   let rest = Buffer.alloc(0);
+  let left = MAX_LIST;
   for await (const chunk of chunks) {
+    left -= chunk.length;
+    if (left < 0) throw malformed();
     const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     let at = 0;
     for (let end = bytes.indexOf(0); end !== -1; end = bytes.indexOf(0, at)) {

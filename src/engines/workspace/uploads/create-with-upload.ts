@@ -7,7 +7,8 @@ import type { CreateSandbox, Engine, Sandbox, WorkspaceRequest } from '../../eng
 import { describeFolder } from '../folder.ts';
 import { FolderCursor } from '../folder-cursor.ts';
 import { hiddenRules } from '../hidden-files.ts';
-import type { GuestAccess } from './guest-access.ts';
+import { boundedSurvey } from './bounded-survey.ts';
+import type { GuestAccess, OnLeftOut } from './guest-access.ts';
 import { guestStamp, type Manifest, writeManifest } from './manifest.ts';
 import { uploadEntries } from './upload-folder.ts';
 import { UploadCount, type UploadLimits } from './upload-limits.ts';
@@ -43,12 +44,14 @@ export async function createWithUpload(
   report?: (line: string) => void,
 ): Promise<Sandbox> {
   requireNoVolumeBelow(request, workspace);
-  const record = await describeFolder(workspace, folder);
+  const volumes = volumesBelow(request, workspace);
+  const record = { ...(await describeFolder(workspace, folder)), volumes };
   const count = new UploadCount(workspace.localPath, limits);
   const own = await stat(stateDir).catch(() => null);
   const files = await visibleFiles(folder, {
     rules: hiddenRules(record.hidden),
     count,
+    volumes,
     isOwn: ({ dev, ino }) => own !== null && own.dev === dev && own.ino === ino,
     signal,
   });
@@ -57,7 +60,7 @@ export async function createWithUpload(
   const sandbox = await engine.create(rest, signal, report);
   const { sandboxId } = request;
   try {
-    const target = { sandboxId, ...workspace };
+    const target = { sandboxId, ...workspace, volumes };
     const progress = new UploadProgress(count, report);
     const manifest = await upload({ engine, guest }, target, { folder, files }, progress, signal);
     const paths = uploadPaths(guest.directoryOf(sandboxId));
@@ -69,6 +72,12 @@ export async function createWithUpload(
   } catch (error) {
     throw await undo(error);
   }
+}
+
+/** The paths of volumes in the workspace. */
+function volumesBelow({ volumeMounts = [] }: CreateSandbox, { path }: WorkspaceRequest): string[] {
+  const below = volumeMounts.filter((volume) => volume.path.startsWith(`${path}/`));
+  return below.map((volume) => volume.path.slice(path.length + 1));
 }
 
 /** What protects the files of a read-only workspace would change a volume among them. */
@@ -85,9 +94,14 @@ function requireNoVolumeBelow({ volumeMounts = [] }: CreateSandbox, { path, mode
   );
 }
 
+interface UploadTarget extends Pick<WorkspaceRequest, 'path' | 'mode'> {
+  sandboxId: string;
+  volumes: readonly string[];
+}
+
 async function upload(
   { engine, guest }: Pick<Uploading, 'engine' | 'guest'>,
-  { sandboxId, path, mode }: Pick<WorkspaceRequest, 'path' | 'mode'> & { sandboxId: string },
+  { sandboxId, path, mode, volumes }: UploadTarget,
   { folder, files }: { folder: HostDirectory; files: readonly VisibleFile[] },
   progress: UploadProgress,
   signal: AbortSignal,
@@ -103,19 +117,19 @@ async function upload(
     await cursor.close();
   }
   if (mode === 'read-only') await guest.runAsRoot(sandboxId, PROTECT, [path], signal);
-  else await noteGuestStamps(guest, sandboxId, path, manifest, signal);
+  else await noteGuestStamps(guest, { sandboxId, path, volumes }, manifest, signal);
   return manifest;
 }
 
 /** Nothing in the sandbox has run yet: what is there now is what was uploaded, or there before. */
 async function noteGuestStamps(
   guest: GuestAccess,
-  sandboxId: string,
-  path: string,
+  { sandboxId, path, volumes }: Omit<UploadTarget, 'mode'>,
   manifest: Manifest,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const found of guest.survey(sandboxId, path, signal, () => {})) {
+  const survey = (onLeftOut: OnLeftOut) => guest.survey(sandboxId, path, signal, onLeftOut);
+  for await (const found of boundedSurvey(survey, volumes, () => {})) {
     if (found.path === '') continue;
     const stamp = guestStamp(found);
     const known = manifest.get(found.path);

@@ -1,6 +1,5 @@
 /** What an engine offers for workspaces that are uploaded, beyond its contract. */
 import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
-import type { OnSkipped } from '../../engine.ts';
 
 /** An entry of a tree in a sandbox, without its content. */
 export interface SurveyedEntry {
@@ -16,13 +15,21 @@ export interface SurveyedEntry {
   linkTarget: string | null;
 }
 
+/** Why an entry is left out: it is no file, directory or link; or it is there, but cannot be read. */
+export type LeftOut = 'special' | 'unreadable';
+export type OnLeftOut = (path: string, why: LeftOut) => void;
+
 export interface GuestAccess {
-  /** Everything below a directory of a running sandbox, parents first. No link is followed. */
+  /**
+   * Everything below a directory of a running sandbox, parents first. No link is followed.
+   *
+   * @throws SandboxError unless the list is whole: what is missing from it counts as deleted
+   */
   survey(
     sandboxId: string,
     path: string,
     signal: AbortSignal,
-    onSkipped: OnSkipped,
+    onLeftOut: OnLeftOut,
   ): AsyncIterable<SurveyedEntry>;
   /** Runs a shell script with arguments as root of the sandbox. @throws SandboxError unless it exits with 0 */
   runAsRoot(sandboxId: string, script: string, args: string[], signal: AbortSignal): Promise<void>;

@@ -14,6 +14,7 @@ const schema = z.strictObject({
   mode: z.enum(['copy-on-write', 'read-only', 'live']),
   hidden: z.string(),
   folder: z.string(),
+  volumes: z.array(z.string()).optional(),
 });
 
 export interface UploadPaths {

@@ -6,7 +6,7 @@ import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { SandboxError } from '../../../shared/errors.ts';
 import type { Files } from '../../engine.ts';
 import type { SandboxEntry, SandboxFiles } from '../sides.ts';
-import type { GuestAccess } from './guest-access.ts';
+import type { GuestAccess, OnLeftOut } from './guest-access.ts';
 import type { Manifest } from './manifest.ts';
 import { type Listing, surveyChanges } from './survey-changes.ts';
 
@@ -19,6 +19,8 @@ export interface UploadedSandbox {
   /** Of the workspace in the sandbox. */
   path: string;
   manifest: Manifest;
+  /** Paths of volumes below the workspace. */
+  volumes: readonly string[];
   /** The host's directory for what is brought out. */
   directory: string;
   files: Files;
@@ -46,10 +48,9 @@ export class UploadedFiles implements SandboxFiles {
   }
 
   async list(signal: AbortSignal): Promise<{ entries: SandboxEntry[]; unreadable: number }> {
-    const { sandboxId, path, manifest, guest, known } = this.#of;
-    const listing = await surveyChanges(manifest, (onSkipped) =>
-      guest.survey(sandboxId, path, signal, onSkipped),
-    );
+    const { sandboxId, path, manifest, volumes, guest, known } = this.#of;
+    const survey = (onLeftOut: OnLeftOut) => guest.survey(sandboxId, path, signal, onLeftOut);
+    const listing = await surveyChanges(manifest, survey, volumes);
     known.listing = listing;
     return { entries: [...listing.entries.values()], unreadable: listing.unreadable };
   }

@@ -5,6 +5,7 @@ import { lstat, readdir } from 'node:fs/promises';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
 import type { HiddenRules } from '../hidden-files.ts';
+import { isInVolume } from './bounded-survey.ts';
 import type { UploadCount } from './upload-limits.ts';
 
 export interface VisibleFile {
@@ -23,6 +24,8 @@ export interface Walk {
   count: UploadCount;
   /** A directory to leave out: the server's own. */
   isOwn(stats: { dev: number; ino: number }): boolean;
+  /** Paths to leave out: volumes cover what is there. */
+  volumes: readonly string[];
   signal: AbortSignal;
 }
 
@@ -52,7 +55,8 @@ async function addChildren(
     const stats = await Promise.all(some.map(({ name }) => statsOf(directory, name)));
     for (const [index, { name, path }] of some.entries()) {
       const file = visible(path, stats[index] ?? null);
-      if (file === null || walk.rules.hides(path, file.type === 'directory')) continue;
+      if (file === null || isInVolume(path, walk.volumes)) continue;
+      if (walk.rules.hides(path, file.type === 'directory')) continue;
       if (file.type !== 'directory') {
         walk.count.add(Number(file.stats.size));
         found.push(file);

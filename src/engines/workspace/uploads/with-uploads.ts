@@ -153,6 +153,7 @@ class Uploads {
       sandboxId,
       path,
       manifest,
+      volumes: record.volumes ?? [],
       directory: paths.directory,
       files,
       guest,

@@ -201,6 +201,20 @@ describe('a workspace that is uploaded', () => {
     ]);
   });
 
+  it('leaves out the volumes below it, in both directions', async () => {
+    write('node_modules/host', 'host\n');
+    const volumeMounts = [
+      { owner: 'me', name: 'deps', path: '/vercel/sandbox/node_modules', readOnly: false },
+    ];
+    const wanted = { ...request(), volumeMounts };
+    await world.engine.create(wanted, never);
+    const volume = join(world.inside(wanted.sandboxId), 'node_modules');
+    expect(existsSync(volume)).toBe(false);
+    mkdirSync(volume);
+    writeFileSync(join(volume, 'inside'), 'inside\n');
+    expect(await changesOf(wanted.sandboxId)).toEqual([]);
+  });
+
   it('has limits, which are checked before anything is created', async () => {
     const limits = (entries: number, bytes: number) => openFolderEngine(root, { entries, bytes });
     const few = limits(3, 1_000_000);

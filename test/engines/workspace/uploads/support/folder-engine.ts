@@ -7,6 +7,7 @@ import { buffer } from 'node:stream/consumers';
 import type { CreateSandbox, Engine, Sandbox, TreeEntry } from '../../../../../src/engines/engine.ts';
 import type {
   GuestAccess,
+  OnLeftOut,
   SurveyedEntry,
 } from '../../../../../src/engines/workspace/uploads/guest-access.ts';
 import type { UploadLimits } from '../../../../../src/engines/workspace/uploads/upload-limits.ts';
@@ -40,8 +41,8 @@ export function openFolderEngine(root: string, limits?: UploadLimits): FolderEng
     scripts: [],
   };
   const guest: GuestAccess = {
-    async *survey(sandboxId, path, _signal, onSkipped) {
-      yield* survey(inside(sandboxId, path), '', self.unreadable, onSkipped);
+    async *survey(sandboxId, path, _signal, onLeftOut) {
+      yield* survey(inside(sandboxId, path), '', self.unreadable, onLeftOut);
     },
     runAsRoot: async (_sandboxId, script, args) => {
       self.scripts.push([script, ...args]);
@@ -103,12 +104,12 @@ function* survey(
   root: string,
   path: string,
   unreadable: Set<string>,
-  onSkipped: (path: string, reason: string) => void,
+  onLeftOut: OnLeftOut,
 ): Generator<SurveyedEntry> {
   const stats = lstatSync(join(root, path), { bigint: true });
   const kind = (Object.keys(TYPES) as (keyof typeof TYPES)[]).find((name) => stats[name]());
-  if (kind === undefined) return onSkipped(path, 'fifo');
-  if (unreadable.has(path)) return onSkipped(path, 'permission denied');
+  if (kind === undefined) return onLeftOut(path, 'special');
+  if (unreadable.has(path)) return onLeftOut(path, 'unreadable');
   yield {
     path,
     type: TYPES[kind],
@@ -120,5 +121,5 @@ function* survey(
   };
   if (kind !== 'isDirectory') return;
   for (const name of readdirSync(join(root, path)))
-    yield* survey(root, path === '' ? name : `${path}/${name}`, unreadable, onSkipped);
+    yield* survey(root, path === '' ? name : `${path}/${name}`, unreadable, onLeftOut);
 }
