@@ -199,7 +199,8 @@ export async function finishJournals(
     const journal = await readJournal(journals, file).catch(() => null);
     if (journal === null) continue;
     const isOwn = journal.folder === folder || (isOfEarlierBoot(journal) && journal.localPath === localPath);
-    if (isOwn) await finish(journals, file, journal);
+    // It may have been moved since.
+    if (isOwn) await finish(journals, file, { ...journal, localPath });
   }
 }
 
@@ -220,7 +221,7 @@ export async function recoverJournals(journals: string): Promise<string[]> {
         // An apply to the same folder may have finished it meanwhile.
         const journal = await readJournal(journals, file);
         if (journal === null) return;
-        await finish(journals, file, journal);
+        if (!(await finish(journals, file, journal))) throw notThere(journal);
         recovered.push(journal.localPath);
       });
     } catch (error) {
@@ -245,20 +246,29 @@ async function readJournal(journals: string, file: string): Promise<Journal | nu
   }
 }
 
-async function finish(journals: string, file: string, journal: Journal): Promise<void> {
+/** Returns false, and keeps the journal, if the folder is not there: it may be on a disk that is not mounted. */
+async function finish(journals: string, file: string, journal: Journal): Promise<boolean> {
   const root = await openFolder(journal);
-  const cursor = root === null ? null : new FolderCursor(root);
+  if (root === null) return false;
+  const cursor = new FolderCursor(root);
   try {
-    if (cursor !== null && journal.committed) await performSteps(cursor, journal);
-    else if (cursor !== null) await rollBack(cursor, journal);
+    if (journal.committed) await performSteps(cursor, journal);
+    else await rollBack(cursor, journal);
   } finally {
-    await cursor?.close();
-    await root?.close();
+    await cursor.close();
+    await root.close();
   }
   await rm(join(journals, file), { force: true });
+  return true;
 }
 
-/** Null if it is gone: then there is nothing to finish. */
+function notThere({ localPath }: Journal): Error {
+  return new Error(
+    `${localPath}, whose changes were being applied, is gone or another folder: mount it and start again, or remove the journal`,
+  );
+}
+
+/** Null if it is gone, or another one by now. */
 async function openFolder(journal: Journal): Promise<HostDirectory | null> {
   let root: HostDirectory;
   try {

@@ -5,6 +5,7 @@ import {
   readdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -115,9 +116,21 @@ describe('journals of an apply', () => {
     expect(existsSync(at('apply'))).toBe(false);
     // In this boot, it is another folder.
     await interrupted('replaced', { folder: `4095:${inode}` });
-    await recoverJournals(directory);
+    await expect(recoverJournals(directory)).rejects.toThrow('1 journals are not recovered');
     expect(existsSync(at('replaced'))).toBe(true);
-    expect(journals()).toEqual([]);
+    expect(journals()).toEqual(['replaced.json']);
+  });
+
+  it('stay until their folder is there again, and are finished where it was moved to', async () => {
+    const { localPath, folder } = sides.record;
+    const moved = join(root, 'moved');
+    await interrupted('late');
+    renameSync(localPath, moved);
+    await expect(recoverJournals(directory)).rejects.toThrow('1 journals are not recovered');
+    expect(journals()).toEqual(['late.json']);
+    await finishJournals(directory, { folder, localPath: moved });
+    expect([readdirSync(moved), journals()]).toEqual([[], []]);
+    renameSync(moved, localPath);
   });
 
   it('of the version before have steps without the former name', async () => {
