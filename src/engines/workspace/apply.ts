@@ -56,8 +56,12 @@ export async function applyChanges(
   signal: AbortSignal,
   onStep: OnStep = () => {},
 ): Promise<WorkspaceApplied> {
-  const refused = changes.filter((change) => change.refused !== null);
-  const wanted = changes.filter((change) => change.refused === null);
+  const unreadable = await prepareFiles(workspace, changes, signal);
+  const checked = changes.map((change) =>
+    change.refused === null && unreadable.has(change.path) ? { ...change, refused: UNREADABLE } : change,
+  );
+  const refused = checked.filter((change) => change.refused !== null);
+  const wanted = checked.filter((change) => change.refused === null);
   if (wanted.length === 0) return { applied: [], refused };
   const { folder, journals, record, sandboxId } = workspace;
   const steps = await stepsOf(workspace, wanted);
@@ -86,6 +90,21 @@ export async function applyChanges(
   return { applied: wanted.filter((change) => !isSkipped(change)), refused: [...refused, ...late] };
 }
 
+/** Returns the paths of those that cannot be read. */
+async function prepareFiles(
+  { sandbox, requireAlive }: OpenWorkspace,
+  changes: readonly WorkspaceChange[],
+  signal: AbortSignal,
+): Promise<Set<string>> {
+  const files = changes.flatMap(({ path, after, refused }) =>
+    refused === null && after?.type === 'file' ? [{ path, ...after }] : [],
+  );
+  const unreadable = new Set(await sandbox.prepare(files, signal));
+  if (unreadable.size > 0) await requireAlive(signal);
+  return unreadable;
+}
+
+const UNREADABLE = "the sandbox's user cannot read it, or it is being written";
 const CHANGED_LATE = 'the host changed it while changes were being applied';
 
 async function stepsOf({ folder }: OpenWorkspace, changes: WorkspaceChange[]): Promise<Step[]> {
@@ -141,8 +160,6 @@ async function stageAll(
     await own(entry.parent, entry.name, entry.parent.stats);
   }
   const wanted = new Map(changes.map((change) => [change.path, change]));
-  const files = changes.flatMap(({ path, after }) => (after?.type === 'file' ? [{ path, ...after }] : []));
-  await workspace.sandbox.prepare(files, signal);
   for (const { path, staged } of steps) {
     const change = staged === null ? undefined : wanted.get(path);
     if (staged === null || change?.after == null) continue;

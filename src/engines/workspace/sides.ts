@@ -36,8 +36,8 @@ export interface SandboxFiles extends SideFiles {
    * @throws `limit_exceeded` for more entries than can be listed
    */
   list(signal: AbortSignal): Promise<{ entries: SandboxEntry[]; unreadable: number }>;
-  /** Gets these files ready to be opened one after the other. */
-  prepare(entries: readonly { path: string; sizeBytes: number }[], signal: AbortSignal): Promise<void>;
+  /** Gets these files ready to be opened one after the other. Returns those that cannot be read. */
+  prepare(entries: readonly { path: string; sizeBytes: number }[], signal: AbortSignal): Promise<string[]>;
 }
 
 /** What the sandbox has seen of the folder. */

@@ -51,8 +51,12 @@ export async function withWorkspace<Result>(
 async function requireAlive({ layout }: Host, sandboxId: string): Promise<void> {
   const { status, init } = await readRecord(layout, sandboxId);
   if (status === 'running' && init !== null && isProcessAlive(init)) return;
-  throw new SandboxError('conflict', `Sandbox ${sandboxId} has ended; nothing was applied.`, {
-    hint: 'Call sandbox_create.',
-    details: { sandbox_id: sandboxId },
-  });
+  throw new SandboxError(
+    'conflict',
+    `Sandbox ${sandboxId} has ended: its changes were neither listed nor applied.`,
+    {
+      hint: 'Call sandbox_create.',
+      details: { sandbox_id: sandboxId },
+    },
+  );
 }

@@ -19,8 +19,9 @@ export class UpperLayer extends FolderCursor implements SandboxFiles {
     return listUpper(this.#agent, this.#path, signal);
   }
 
-  async prepare(): Promise<void> {
+  async prepare(): Promise<string[]> {
     // They are on this machine.
+    return [];
   }
 }
 

@@ -47,11 +47,15 @@ export async function createWithUpload(
   const volumes = volumesBelow(request, workspace);
   const record = { ...(await describeFolder(workspace, folder)), volumes };
   const count = new UploadCount(workspace.localPath, limits);
+  let unreadable = 0;
   const own = await stat(stateDir).catch(() => null);
   const files = await visibleFiles(folder, {
     rules: hiddenRules(record.hidden),
     count,
     volumes,
+    onUnreadable: () => {
+      unreadable += 1;
+    },
     isOwn: ({ dev, ino }) => own !== null && own.dev === dev && own.ino === ino,
     signal,
   });
@@ -62,12 +66,17 @@ export async function createWithUpload(
   try {
     const target = { sandboxId, ...workspace, volumes };
     const progress = new UploadProgress(count, report);
-    const manifest = await upload({ engine, guest }, target, { folder, files }, progress, signal);
+    const sent = new UploadCount(workspace.localPath, limits);
+    const manifest = await upload({ engine, guest }, target, { folder, files }, { progress, sent }, signal);
     const paths = uploadPaths(guest.directoryOf(sandboxId));
     await makeUploadDirectory(paths);
     await writeManifest(paths.manifest, manifest);
     await writeUploadRecord(paths, record);
     throwIfCancelled(signal);
+    if (unreadable > 0)
+      report?.(
+        `The workspace lacks ${unreadable} entries that cannot be read, are too deep or have no UTF-8 name`,
+      );
     return sandbox;
   } catch (error) {
     throw await undo(error);
@@ -103,7 +112,7 @@ async function upload(
   { engine, guest }: Pick<Uploading, 'engine' | 'guest'>,
   { sandboxId, path, mode, volumes }: UploadTarget,
   { folder, files }: { folder: HostDirectory; files: readonly VisibleFile[] },
-  progress: UploadProgress,
+  { progress, sent }: { progress: UploadProgress; sent: UploadCount },
   signal: AbortSignal,
 ): Promise<Manifest> {
   const manifest: Manifest = new Map();
@@ -111,7 +120,7 @@ async function upload(
     await guest.runAsRoot(sandboxId, MAKE_FOLDER, [path, SANDBOX_CWD], signal);
   const cursor = new FolderCursor(folder);
   try {
-    const entries = uploadEntries(cursor, files, manifest, progress, signal);
+    const entries = uploadEntries(cursor, files, manifest, progress, sent, signal);
     await engine.files.writeTree(sandboxId, path, null, entries, signal);
   } finally {
     await cursor.close();

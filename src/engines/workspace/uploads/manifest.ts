@@ -1,9 +1,12 @@
 /** What was uploaded of a folder: one line for each entry, as JSON. */
 import { readFile } from 'node:fs/promises';
+import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 import { SandboxError } from '../../../shared/errors.ts';
 import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import type { SurveyedEntry } from './guest-access.ts';
+
+const LINES_AT_ONCE = 2_000;
 
 export interface ManifestEntry {
   path: string;
@@ -45,7 +48,14 @@ export async function writeManifest(file: string, manifest: Manifest): Promise<v
 export async function readManifest(file: string): Promise<Manifest> {
   try {
     const lines = (await readFile(file, 'utf8')).split('\n').slice(0, -1);
-    return new Map(lines.map((text) => entryOf(JSON.parse(text))).map((entry) => [entry.path, entry]));
+    const manifest: Manifest = new Map();
+    for (const [at, text] of lines.entries()) {
+      // A long list must not hold up the server's other calls.
+      if (at % LINES_AT_ONCE === LINES_AT_ONCE - 1) await setImmediate();
+      const entry = entryOf(JSON.parse(text));
+      manifest.set(entry.path, entry);
+    }
+    return manifest;
   } catch (error) {
     throw new SandboxError('server', 'The list of what was uploaded to this sandbox cannot be read.', {
       hint: 'sandbox_download_file brings out what the sandbox has.',

@@ -5,10 +5,10 @@ import { Readable } from 'node:stream';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import type { TreeEntry } from '../../engine.ts';
 import type { FolderCursor } from '../folder-cursor.ts';
-import { stampOf } from '../stamp.ts';
 import type { Manifest, ManifestEntry } from './manifest.ts';
+import type { UploadCount } from './upload-limits.ts';
 import type { UploadProgress } from './upload-progress.ts';
-import type { VisibleFile } from './visible-files.ts';
+import { type VisibleFile, visibleFile } from './visible-files.ts';
 
 const CHUNK = 524_288;
 
@@ -17,12 +17,14 @@ const CHUNK = 524_288;
  * size that it has when it is opened.
  *
  * @param manifest receives what was sent
+ * @param sent counts it: files may have grown since they were listed
  */
 export async function* uploadEntries(
   folder: FolderCursor,
   files: readonly VisibleFile[],
   manifest: Manifest,
   progress: UploadProgress,
+  sent: UploadCount,
   signal: AbortSignal,
 ): AsyncGenerator<TreeEntry> {
   const root = await folder.stats('.');
@@ -30,7 +32,7 @@ export async function* uploadEntries(
   yield { path: '', type: 'directory', mode: rootMode, linkTarget: null, content: null };
   for (const file of files) {
     signal.throwIfAborted();
-    if (file.type === 'file') yield* fileEntry(folder, file, manifest, progress, signal);
+    if (file.type === 'file') yield* fileEntry(folder, file, manifest, progress, sent, signal);
     else if (file.type === 'symlink') yield* linkEntry(folder, file, manifest);
     else {
       const entry = noted(file, null);
@@ -42,15 +44,18 @@ export async function* uploadEntries(
   }
 }
 
-function noted({ path, type, stats }: VisibleFile, content: string | null): ManifestEntry {
+function noted(
+  { path, type, mode, sizeBytes, mtimeMs, stamp }: VisibleFile,
+  content: string | null,
+): ManifestEntry {
   return {
     path,
     type,
-    mode: Number(stats.mode & 0o777n),
-    sizeBytes: Number(stats.size),
-    mtimeMs: Number(stats.mtimeNs / 1_000_000n),
+    mode,
+    sizeBytes,
+    mtimeMs,
     content,
-    host: type === 'directory' ? null : stampOf(stats),
+    host: type === 'directory' ? null : stamp,
     guest: null,
   };
 }
@@ -71,13 +76,15 @@ async function* fileEntry(
   { path }: VisibleFile,
   manifest: Manifest,
   progress: UploadProgress,
+  sent: UploadCount,
   signal: AbortSignal,
 ): AsyncGenerator<TreeEntry> {
   const handle = await openReadable(folder, path);
   if (handle === null) return;
   try {
     const stats = await handle.stat({ bigint: true });
-    const entry = noted({ path, type: 'file', stats }, null);
+    const entry = noted(visibleFile(path, 'file', stats), null);
+    sent.add(entry.sizeBytes);
     const hash = createHash('sha256');
     const content = Readable.from(contentOf(handle, entry.sizeBytes, hash, progress, signal), {
       objectMode: false,

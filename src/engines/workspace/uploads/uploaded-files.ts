@@ -4,6 +4,7 @@ import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { SandboxError } from '../../../shared/errors.ts';
+import { listDirectory } from '../../../shared/fs/list-directory.ts';
 import type { Files } from '../../engine.ts';
 import type { SandboxEntry, SandboxFiles } from '../sides.ts';
 import type { GuestAccess, OnLeftOut } from './guest-access.ts';
@@ -13,6 +14,8 @@ import { type Listing, surveyChanges } from './survey-changes.ts';
 /** What a single call may bring out to read it or to apply it. */
 const MAX_FETCHED_BYTES = 2 * 1_073_741_824;
 const TOGETHER = 4;
+/** How the names of directories for what is brought out begin. */
+const FETCHED = 'fetched-';
 
 export interface UploadedSandbox {
   sandboxId: string;
@@ -32,8 +35,20 @@ export interface UploadedSandbox {
 /** What is known of a sandbox's files from one call to the next. */
 export class KnownFiles {
   listing: Listing | null = null;
+  #manifest: Promise<Manifest> | null = null;
   /** Hashes by path, with the stamp of the file that they are of. */
   readonly digests = new Map<string, { stamp: string; digest: Buffer }>();
+
+  /** What was uploaded, which never changes. */
+  async manifest(read: () => Promise<Manifest>): Promise<Manifest> {
+    this.#manifest ??= read();
+    try {
+      return await this.#manifest;
+    } catch (error) {
+      this.#manifest = null;
+      throw error;
+    }
+  }
 }
 
 export class UploadedFiles implements SandboxFiles {
@@ -52,11 +67,18 @@ export class UploadedFiles implements SandboxFiles {
     const survey = (onLeftOut: OnLeftOut) => guest.survey(sandboxId, path, signal, onLeftOut);
     const listing = await surveyChanges(manifest, survey, volumes);
     known.listing = listing;
+    for (const path of known.digests.keys()) if (!listing.stamps.has(path)) known.digests.delete(path);
+    await this.#digestTouched(listing, signal);
     return { entries: [...listing.entries.values()], unreadable: listing.unreadable };
   }
 
-  async prepare(entries: readonly { path: string; sizeBytes: number }[], signal: AbortSignal): Promise<void> {
-    await mapConcurrent(entries, TOGETHER, ({ path, sizeBytes }) => this.#fetch(path, sizeBytes, signal));
+  async prepare(entries: readonly { path: string; sizeBytes: number }[], signal: AbortSignal) {
+    const unreadable: string[] = [];
+    await mapConcurrent(entries, TOGETHER, async ({ path, sizeBytes }) => {
+      const fetched = await this.#fetch(path, sizeBytes, signal).catch(passUnreadable);
+      if (fetched === null) unreadable.push(path);
+    });
+    return unreadable;
   }
 
   async read(path: string, limit: number, signal: AbortSignal): Promise<Buffer | null> {
@@ -65,7 +87,8 @@ export class UploadedFiles implements SandboxFiles {
     if (entry.kind === 'l') return Buffer.from((await this.target(path)) ?? '');
     const range = { offset: 0, limit };
     const { sandboxId, files } = this.#of;
-    return (await files.read(sandboxId, this.#inside(path), null, range, signal))?.data ?? null;
+    const found = await files.read(sandboxId, this.#inside(path), null, range, signal).catch(passUnreadable);
+    return found?.data ?? null;
   }
 
   async digest(path: string, size: number, signal: AbortSignal): Promise<Buffer | null> {
@@ -75,16 +98,14 @@ export class UploadedFiles implements SandboxFiles {
     const stamp = listing?.stamps.get(path) ?? '';
     const known = digests.get(path);
     if (known !== undefined && known.stamp === stamp) return known.digest;
-    const file = await this.open(path, signal);
-    if (file === null) return null;
     try {
       const hash = createHash('sha256');
-      for await (const chunk of file.createReadStream({ autoClose: false })) hash.update(chunk);
+      for await (const chunk of this.#contentOf(path, size, signal)) hash.update(chunk);
       const digest = hash.digest();
       digests.set(path, { stamp, digest });
       return digest;
-    } finally {
-      await file.close();
+    } catch (error) {
+      return passUnreadable(error);
     }
   }
 
@@ -102,6 +123,15 @@ export class UploadedFiles implements SandboxFiles {
   async close(): Promise<void> {
     await Promise.allSettled(this.#fetched.values());
     if (this.#directory !== null) await rm(await this.#directory, { recursive: true, force: true });
+  }
+
+  /** Hashes files that may have been touched only, several at a time: each takes a call. */
+  async #digestTouched({ entries }: Listing, signal: AbortSignal): Promise<void> {
+    const touched = [...entries.values()].filter(({ path, kind, size }) => {
+      const uploaded = this.#of.manifest.get(path);
+      return kind === 'f' && uploaded?.type === 'file' && uploaded.sizeBytes === size;
+    });
+    await mapConcurrent(touched, TOGETHER, ({ path, size }) => this.digest(path, size, signal));
   }
 
   /** A file or link that differs from what was uploaded; null for anything else. */
@@ -127,19 +157,19 @@ export class UploadedFiles implements SandboxFiles {
   async #fetchAs(name: string, path: string, size: number, signal: AbortSignal): Promise<string> {
     this.#bytes += size;
     if (this.#bytes > MAX_FETCHED_BYTES) throw tooMuch();
-    this.#directory ??= mkdtemp(join(this.#of.directory, 'fetched-'));
+    this.#directory ??= makeFetchDirectory(this.#of.directory);
     const target = join(await this.#directory, name);
     const file = await open(target, 'wx', 0o600);
     try {
-      if ((await this.#copy(path, size, file, signal)) !== size) throw changed(path);
+      for await (const chunk of this.#contentOf(path, size, signal)) await file.appendFile(chunk);
     } finally {
       await file.close();
     }
     return target;
   }
 
-  /** Copies a file of at most that size out of the sandbox. Returns its size. */
-  async #copy(path: string, size: number, file: FileHandle, signal: AbortSignal): Promise<number> {
+  /** The content of a file. @throws `conflict` if it has another size by now */
+  async *#contentOf(path: string, size: number, signal: AbortSignal): AsyncGenerator<Buffer> {
     const { sandboxId, files } = this.#of;
     let bytes = 0;
     for await (const entry of files.readTree(sandboxId, this.#inside(path), null, signal)) {
@@ -147,11 +177,25 @@ export class UploadedFiles implements SandboxFiles {
       for await (const chunk of entry.content) {
         bytes += chunk.length;
         if (bytes > size) throw changed(path);
-        await file.appendFile(chunk);
+        yield chunk;
       }
     }
-    return bytes;
+    if (bytes !== size) throw changed(path);
   }
+}
+
+/** Only an apply brings files out, and it has the lock of the folder: what is there is left from a crash. */
+async function makeFetchDirectory(directory: string): Promise<string> {
+  for (const name of await listDirectory(directory))
+    if (name.startsWith(FETCHED)) await rm(join(directory, name), { recursive: true, force: true });
+  return mkdtemp(join(directory, FETCHED));
+}
+
+/** Null for a file that the sandbox's user cannot read, that has gone or that is being written. */
+function passUnreadable(error: unknown): null {
+  const isOfFile = error instanceof SandboxError && typeof error.details['path'] === 'string';
+  if (isOfFile && ['permission', 'not_found', 'conflict'].includes(error.code)) return null;
+  throw error;
 }
 
 function changed(path: string): SandboxError {

@@ -5,6 +5,7 @@ import { lstat, readdir } from 'node:fs/promises';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
 import type { HiddenRules } from '../hidden-files.ts';
+import { stampOf } from '../stamp.ts';
 import { isInVolume } from './bounded-survey.ts';
 import type { UploadCount } from './upload-limits.ts';
 
@@ -12,7 +13,18 @@ export interface VisibleFile {
   /** Relative to the folder. */
   path: string;
   type: 'file' | 'directory' | 'symlink';
-  stats: BigIntStats;
+  /** Permission bits. */
+  mode: number;
+  sizeBytes: number;
+  mtimeMs: number;
+  stamp: string;
+}
+
+/** What is kept of a file: there may be many. */
+export function visibleFile(path: string, type: VisibleFile['type'], stats: BigIntStats): VisibleFile {
+  const { mode, size, mtimeNs } = stats;
+  const mtimeMs = Number(mtimeNs / 1_000_000n);
+  return { path, type, mode: Number(mode & 0o777n), sizeBytes: Number(size), mtimeMs, stamp: stampOf(stats) };
 }
 
 /** How many entries of a directory are looked at together. */
@@ -26,6 +38,8 @@ export interface Walk {
   isOwn(stats: { dev: number; ino: number }): boolean;
   /** Paths to leave out: volumes cover what is there. */
   volumes: readonly string[];
+  /** Called for each entry that this process cannot read, that is too deep, or whose name is not UTF-8. */
+  onUnreadable(): void;
   signal: AbortSignal;
 }
 
@@ -52,17 +66,17 @@ async function addChildren(
   for (let at = 0; at < children.length; at += TOGETHER) {
     walk.signal.throwIfAborted();
     const some = children.slice(at, at + TOGETHER);
-    const stats = await Promise.all(some.map(({ name }) => statsOf(directory, name)));
+    const stats = await Promise.all(some.map(({ name }) => statsOf(directory, name, walk)));
     for (const [index, { name, path }] of some.entries()) {
       const file = visible(path, stats[index] ?? null);
       if (file === null || isInVolume(path, walk.volumes)) continue;
       if (walk.rules.hides(path, file.type === 'directory')) continue;
       if (file.type !== 'directory') {
-        walk.count.add(Number(file.stats.size));
+        walk.count.add(file.sizeBytes);
         found.push(file);
       } else if (depth < MAX_DEPTH) {
         await addDirectory(directory, name, file, walk, found, depth);
-      }
+      } else walk.onUnreadable();
     }
   }
 }
@@ -75,7 +89,7 @@ async function addDirectory(
   found: VisibleFile[],
   depth: number,
 ): Promise<void> {
-  const directory = await parent.directory(name).catch(passUnreadable);
+  const directory = await parent.directory(name).catch(passUnreadable(walk));
   if (directory === null) return;
   try {
     if (walk.isOwn(directory.stats)) return;
@@ -91,31 +105,35 @@ async function addDirectory(
 async function readChildren(
   directory: HostDirectory,
   parent: string,
-  { signal }: Walk,
+  walk: Walk,
 ): Promise<{ name: string; path: string }[]> {
-  signal.throwIfAborted();
-  const names = (await readdir(directory.self, { encoding: 'buffer' }).catch(passUnreadable)) ?? [];
-  return names
-    .filter((bytes) => isUtf8(bytes))
+  walk.signal.throwIfAborted();
+  const names = (await readdir(directory.self, { encoding: 'buffer' }).catch(passUnreadable(walk))) ?? [];
+  const decodable = names.filter((bytes) => isUtf8(bytes));
+  for (let left = names.length - decodable.length; left > 0; left -= 1) walk.onUnreadable();
+  return decodable
     .map((bytes) => bytes.toString('utf8'))
     .sort()
     .map((name) => ({ name, path: parent === '' ? name : `${parent}/${name}` }));
 }
 
-function statsOf(directory: HostDirectory, name: string): Promise<BigIntStats | null> {
-  return lstat(directory.at(name), { bigint: true }).catch(passUnreadable);
+function statsOf(directory: HostDirectory, name: string, walk: Walk): Promise<BigIntStats | null> {
+  return lstat(directory.at(name), { bigint: true }).catch(passUnreadable(walk));
 }
 
 function visible(path: string, stats: BigIntStats | null): VisibleFile | null {
   if (stats === null) return null;
-  if (stats.isFile()) return { path, type: 'file', stats };
-  if (stats.isDirectory()) return { path, type: 'directory', stats };
-  return stats.isSymbolicLink() ? { path, type: 'symlink', stats } : null;
+  if (stats.isFile()) return visibleFile(path, 'file', stats);
+  if (stats.isDirectory()) return visibleFile(path, 'directory', stats);
+  return stats.isSymbolicLink() ? visibleFile(path, 'symlink', stats) : null;
 }
 
 /** In a folder that is in use, files vanish while it is read. */
-function passUnreadable(error: unknown): null {
-  const code = systemErrorCode(error);
-  if (['ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES', 'EPERM'].includes(code ?? '')) return null;
-  throw error;
+function passUnreadable({ onUnreadable }: Walk): (error: unknown) => null {
+  return (error) => {
+    const code = systemErrorCode(error) ?? '';
+    if (['EACCES', 'EPERM'].includes(code)) onUnreadable();
+    else if (!['ENOENT', 'ENOTDIR', 'ELOOP'].includes(code)) throw error;
+    return null;
+  };
 }

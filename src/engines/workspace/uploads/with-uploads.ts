@@ -1,7 +1,15 @@
 /** Gives an engine workspaces that are uploaded, wherever their folder cannot be mounted. */
 import { SandboxError } from '../../../shared/errors.ts';
+import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import type { Logger } from '../../../shared/log.ts';
-import type { CreateSandbox, Engine, Sandbox, Workspaces } from '../../engine.ts';
+import type {
+  CreateSandbox,
+  Engine,
+  GitRepositories,
+  Sandbox,
+  SandboxStatus,
+  Workspaces,
+} from '../../engine.ts';
 import { readApplied } from '../applied.ts';
 import { openWorkspaceFolder, reopenWorkspaceFolder } from '../folder.ts';
 import { FolderCursor } from '../folder-cursor.ts';
@@ -17,6 +25,11 @@ import { KnownFiles, UploadedFiles } from './uploaded-files.ts';
 import { UploadedFolder } from './uploaded-folder.ts';
 
 const UNDO_MS = 30_000;
+/** Of how many sandboxes the files are remembered between calls. */
+const MAX_KNOWN = 8;
+const ENDED: readonly SandboxStatus[] = ['stopped', 'failed', 'aborted'];
+const WHEN_ENDED =
+  'sandbox_get resumes a named sandbox, whose files are kept. Those of any other are in the snapshots of it: call sandbox_create with one as its source.';
 
 export interface UploadOptions {
   guest: GuestAccess;
@@ -32,10 +45,11 @@ export interface UploadOptions {
 export function withUploads(engine: Engine, options: UploadOptions): Engine {
   const uploads = new Uploads(engine, options);
   const shown = (sandbox: Promise<Sandbox>) => sandbox.then((found) => uploads.show(found));
-  const { persistence } = engine;
+  const { persistence, git } = engine;
   return {
     ...engine,
     workspaces: uploads.workspaces(),
+    ...(git && { git: uploads.git(git) }),
     create: (request, signal, report) => shown(uploads.create(request, signal, report)),
     get: (sandboxId, signal) => shown(engine.get(sandboxId, signal)),
     async list(query, signal) {
@@ -106,6 +120,7 @@ class Uploads {
   async show(sandbox: Sandbox): Promise<Sandbox> {
     const { sandboxId, status } = sandbox;
     if (this.#pending.has(sandboxId) && status === 'running') return { ...sandbox, status: 'pending' };
+    if (ENDED.includes(status)) this.forget(sandboxId);
     if (sandbox.workspace != null) return sandbox;
     const folder = await readUploadRecord(this.#paths(sandboxId));
     if (folder === null) return sandbox;
@@ -126,6 +141,18 @@ class Uploads {
     };
   }
 
+  /** A path is relative to the workspace, which the engine below does not know of. */
+  git(git: GitRepositories): GitRepositories {
+    const recordOf = (sandboxId: string) => readUploadRecord(this.#paths(sandboxId));
+    return {
+      async *uploadPack(request, signal) {
+        const workspace = await recordOf(request.sandboxId);
+        const path = workspace === null ? request.path : absolutePath(request.path, null, workspace.path);
+        yield* git.uploadPack({ ...request, path }, signal);
+      },
+    };
+  }
+
   forget(sandboxId: string): void {
     this.#known.delete(sandboxId);
   }
@@ -142,12 +169,12 @@ class Uploads {
     const { guest, journals } = this.#options;
     const { status } = await this.show(await this.#engine.get(sandboxId, signal));
     const paths = this.#paths(sandboxId);
-    const record = requireKeepsChanges(sandboxId, status, await readUploadRecord(paths));
-    const manifest = await readManifest(paths.manifest);
+    const record = requireKeepsChanges(sandboxId, status, await readUploadRecord(paths), WHEN_ENDED);
+    const known = this.#knownOf(sandboxId);
+    const manifest = await known.manifest(() => readManifest(paths.manifest));
     const directory = await reopenWorkspaceFolder(record.localPath, record.folder);
     const folder = new FolderCursor(directory);
     const { files } = this.#engine;
-    const known = this.#knownOf(sandboxId);
     const { path } = record;
     const sandbox = new UploadedFiles({
       sandboxId,
@@ -184,17 +211,27 @@ class Uploads {
 
   #knownOf(sandboxId: string): KnownFiles {
     const known = this.#known.get(sandboxId) ?? new KnownFiles();
+    // The one that was used last comes last.
+    this.#known.delete(sandboxId);
     this.#known.set(sandboxId, known);
+    for (const oldest of this.#known.keys()) {
+      if (this.#known.size <= MAX_KNOWN) break;
+      this.#known.delete(oldest);
+    }
     return known;
   }
 
   async #requireAlive(sandboxId: string, signal: AbortSignal): Promise<void> {
     const { status } = await this.#engine.get(sandboxId, signal);
     if (status === 'running') return;
-    throw new SandboxError('conflict', `Sandbox ${sandboxId} is ${status}; nothing was applied.`, {
-      hint: 'Call sandbox_get to see its state.',
-      details: { sandbox_id: sandboxId },
-    });
+    throw new SandboxError(
+      'conflict',
+      `Sandbox ${sandboxId} is ${status}: its changes were neither listed nor applied.`,
+      {
+        hint: 'Call sandbox_get to see its state.',
+        details: { sandbox_id: sandboxId },
+      },
+    );
   }
 
   /** Removes a sandbox without its workspace. Returns the error for the creator. Never rejects. */

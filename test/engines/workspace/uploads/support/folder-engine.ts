@@ -12,6 +12,7 @@ import type {
 } from '../../../../../src/engines/workspace/uploads/guest-access.ts';
 import type { UploadLimits } from '../../../../../src/engines/workspace/uploads/upload-limits.ts';
 import { withUploads } from '../../../../../src/engines/workspace/uploads/with-uploads.ts';
+import { SandboxError } from '../../../../../src/shared/errors.ts';
 import { createLogger } from '../../../../../src/shared/log.ts';
 import { MemoryEngine } from '../../../../fakes/memory-engine.ts';
 
@@ -24,9 +25,13 @@ export interface FolderEngine {
   inside(sandboxId: string, path?: string): string;
   /** Called for each entry that is written, before it is. */
   onEntry(entry: TreeEntry): Promise<void> | void;
-  /** Directories that cannot be read, by their paths in the workspace. */
+  /** Files and directories that cannot be read, by their paths in the workspace. */
   unreadable: Set<string>;
   scripts: string[][];
+  /** Paths of the files that were brought out or read. */
+  reads: string[];
+  /** Where git was asked to look. */
+  repositories: string[];
 }
 
 /** @param root for sandboxes, state and records */
@@ -39,6 +44,14 @@ export function openFolderEngine(root: string, limits?: UploadLimits): FolderEng
     onEntry: () => {},
     unreadable: new Set(),
     scripts: [],
+    reads: [],
+    repositories: [],
+  };
+  const readable = (sandboxId: string, path: string): string => {
+    self.reads.push(path);
+    const refuse = [...self.unreadable].some((name) => path.endsWith(`/${name}`));
+    if (!refuse) return inside(sandboxId, path);
+    throw new SandboxError('permission', 'no permission to read', { details: { path } });
   };
   const guest: GuestAccess = {
     async *survey(sandboxId, path, _signal, onLeftOut) {
@@ -63,14 +76,20 @@ export function openFolderEngine(root: string, limits?: UploadLimits): FolderEng
     limits: () => memory.limits(),
     runtimes: () => memory.runtimes(),
     close: () => memory.close(),
+    git: {
+      async *uploadPack({ path }) {
+        self.repositories.push(path);
+        yield Buffer.alloc(0);
+      },
+    },
     files: {
       ...memory.files,
       async read(sandboxId, path, _cwd, { offset, limit }) {
-        const data = readFileSync(inside(sandboxId, path));
+        const data = readFileSync(readable(sandboxId, path));
         return { path, sizeBytes: data.length, data: data.subarray(offset, offset + limit) };
       },
       async *readTree(sandboxId, path) {
-        const content = Readable.from([readFileSync(inside(sandboxId, path))]);
+        const content = Readable.from([readFileSync(readable(sandboxId, path))]);
         yield { path: '', type: 'file', mode: 0o644, linkTarget: null, content };
       },
       async writeTree(sandboxId, path, _cwd, entries) {
@@ -109,7 +128,7 @@ function* survey(
   const stats = lstatSync(join(root, path), { bigint: true });
   const kind = (Object.keys(TYPES) as (keyof typeof TYPES)[]).find((name) => stats[name]());
   if (kind === undefined) return onLeftOut(path, 'special');
-  if (unreadable.has(path)) return onLeftOut(path, 'unreadable');
+  if (unreadable.has(path) && kind === 'isDirectory') return onLeftOut(path, 'unreadable');
   yield {
     path,
     type: TYPES[kind],
