@@ -9,9 +9,9 @@ import type { Engine } from './engine.ts';
 export function delayCreates(engine: Engine, ready: () => Promise<unknown>): Engine {
   return {
     name: engine.name,
-    create: async (request, signal, report) => {
+    create: async (request, signal, report, onUploading) => {
       await waitUntilDone(ready(), signal);
-      return engine.create(request, signal, report);
+      return engine.create(request, signal, report, onUploading);
     },
     get: (sandboxId, signal) => engine.get(sandboxId, signal),
     list: (query, signal) => engine.list(query, signal),

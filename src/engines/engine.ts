@@ -10,7 +10,7 @@ import type { NetworkPolicy } from '../shared/policy-schema.ts';
 import type { Commands } from './contract/commands.ts';
 import type { Files } from './contract/files.ts';
 import type { GitRepositories } from './contract/git.ts';
-import type { Images } from './contract/images.ts';
+import type { Images, Runtimes } from './contract/images.ts';
 import type { NetworkPolicies } from './contract/network.ts';
 import type { Ownership } from './contract/ownership.ts';
 import type { Ports } from './contract/ports.ts';
@@ -238,14 +238,6 @@ export interface EngineLimits {
   notEnforced: string[];
 }
 
-/** Valid values of `runtime` for `sandbox_create`. */
-export interface Runtimes {
-  /** Runtimes available locally: a sandbox on one of them needs no download. */
-  installed: string[];
-  /** Which other runtimes can be requested, as text; null if none. */
-  others: string | null;
-}
-
 export interface Engine {
   readonly name: EngineName;
   /**
@@ -253,8 +245,14 @@ export interface Engine {
    * it as `pending`, and stopping it makes this call reject. On failure or abort, nothing of it is left.
    *
    * @param report shows a line of progress; absent if nobody watches
+   * @param onUploading called if the sandbox runs, and so nears its deadline, while its workspace is uploaded
    */
-  create(request: CreateSandbox, signal: AbortSignal, report?: (line: string) => void): Promise<Sandbox>;
+  create(
+    request: CreateSandbox,
+    signal: AbortSignal,
+    report?: (line: string) => void,
+    onUploading?: (sandbox: Sandbox) => void,
+  ): Promise<Sandbox>;
   /**
    * Queries the current state. An unknown sandbox is `not_found`; a stopped one is returned until it is
    * forgotten.

@@ -119,6 +119,9 @@ export class MemoryEngine implements Engine {
     else this.#failures.set(`${operation} ${id}`, error);
   }
 
+  /** Uploads the workspace of each new sandbox. */
+  upload: (() => Promise<void>) | null = null;
+
   /** Ends a sandbox without a request from the caller. */
   endFromOutside(sandboxId: string, cause: StopCause): void {
     this.#end(this.#fresh(sandboxId), cause);
@@ -131,7 +134,12 @@ export class MemoryEngine implements Engine {
     await delay(this.changeMs);
   }
 
-  async create(request: CreateSandbox, signal: AbortSignal): Promise<Sandbox> {
+  async create(
+    request: CreateSandbox,
+    signal: AbortSignal,
+    _report?: (line: string) => void,
+    onUploading?: (sandbox: Sandbox) => void,
+  ): Promise<Sandbox> {
     await this.#enter('create', request.sandboxId, signal);
     const { sandboxId, timeoutMs, vcpus, networkPolicy } = request;
     const sandbox: Sandbox = {
@@ -156,6 +164,10 @@ export class MemoryEngine implements Engine {
     this.#sandboxes.set(sandboxId, sandbox);
     await this.takeTime(sandboxId, 'pending');
     if (sandbox.status === 'pending') sandbox.status = 'running';
+    if (this.upload !== null) {
+      onUploading?.(structuredClone(sandbox));
+      await this.upload();
+    }
     return structuredClone(sandbox);
   }
 

@@ -39,6 +39,25 @@ describe('lease', () => {
     expect((await engine.get(sandboxId, neverAborted)).expiresAt).toBe(clock.now() + 120_000);
   });
 
+  it('is held while a workspace is uploaded, after which the lifetime starts anew', async () => {
+    const world = openWorld();
+    const { engine, clock } = world;
+    engine.upload = async () => {
+      await passUntilRenewed(clock, 240_000);
+      await passUntilRenewed(clock, 60_000);
+      clock.advance(30_000);
+    };
+    const session = world.registry.openSession('local');
+    const { sandboxId } = await session.create({ ...plainRequest, timeoutMs: 300_000 }, neverAborted);
+    expect(await engine.get(sandboxId, neverAborted)).toMatchObject({
+      status: 'running',
+      expiresAt: clock.now() + 300_000,
+    });
+    expect(extensions(engine.calls)).toBe(3);
+    clock.advance(299_000);
+    expect(extensions(engine.calls)).toBe(3);
+  });
+
   it('waits for the last fifth of a short lifetime', async () => {
     const world = openWorld();
     const { engine, clock } = world;

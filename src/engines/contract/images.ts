@@ -73,3 +73,11 @@ export interface Images {
    */
   remove(name: string, signal: AbortSignal): Promise<void>;
 }
+
+/** Valid values of `runtime` for `sandbox_create`. */
+export interface Runtimes {
+  /** Runtimes available locally: a sandbox on one of them needs no download. */
+  installed: string[];
+  /** Which other runtimes can be requested, as text; null if none. */
+  others: string | null;
+}

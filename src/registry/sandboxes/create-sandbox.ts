@@ -1,4 +1,4 @@
-import type { CreateSandbox } from '../../engines/engine.ts';
+import type { CreateSandbox, Sandbox } from '../../engines/engine.ts';
 import { traced } from '../../shared/async/traced.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { namedSandboxId, newSandboxId } from '../../shared/ids.ts';
@@ -12,6 +12,8 @@ import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { requireOwnedSource } from '../records/snapshot-lookup.ts';
 import type { CreateRequest, SandboxView } from '../types.ts';
 import { admit } from './admission.ts';
+import { restartDeadline } from './deadline.ts';
+import { Leases } from './keep-alive.ts';
 import { resolveRequest } from './resolve-request.ts';
 import { markEnded } from './sandbox-end.ts';
 import { withOwnership } from './sandbox-view.ts';
@@ -129,7 +131,7 @@ async function makeLive(
   signal: AbortSignal,
   hooks: CreateHooks,
 ): Promise<SandboxView> {
-  let sandbox = await traced('engine', 'create', () => context.engine.create(plan, signal, hooks.report));
+  let sandbox = await createAlive(context, plan, signal, hooks.report);
   if (sandbox.ports.some((port) => port.url === null) && context.engine.ports !== undefined) {
     await context.engine.ports.open(plan.sandboxId, signal);
     sandbox = await context.engine.get(plan.sandboxId, signal);
@@ -143,6 +145,33 @@ async function makeLive(
   if (!(signal.reason instanceof SessionEnded)) throwIfCancelled(signal);
   hooks.onLive(record);
   return withOwnership(context, record, sandbox);
+}
+
+/** Creates it, and keeps it alive while its workspace is uploaded: only then does its own time start. */
+async function createAlive(
+  context: RegistryContext,
+  plan: CreateSandbox,
+  signal: AbortSignal,
+  report: CreateHooks['report'],
+): Promise<Sandbox> {
+  const { engine, log } = context;
+  const { sandboxId, timeoutMs } = plan;
+  const leases = new Leases(context);
+  let isUploaded = false;
+  const onUploading = (running: Sandbox): void => {
+    isUploaded = true;
+    leases.hold(running);
+  };
+  try {
+    const sandbox = await traced('engine', 'create', () => engine.create(plan, signal, report, onUploading));
+    if (!isUploaded) return sandbox;
+    return await restartDeadline(context, sandboxId, timeoutMs, signal).catch((error: unknown) => {
+      log.warn({ sandbox_id: sandboxId, err: error }, 'Could not extend a sandbox after its upload.');
+      return sandbox;
+    });
+  } finally {
+    leases.close();
+  }
 }
 
 function nameIsTaken(name: string, sandboxId: string): SandboxError {

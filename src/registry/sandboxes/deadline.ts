@@ -64,6 +64,25 @@ export async function extendForWork(
   });
 }
 
+/**
+ * Gives a sandbox `durationMs` from now, or as much of it as the maximum allows. What it has beyond stays.
+ * Returns the resulting state.
+ */
+export async function restartDeadline(
+  context: RegistryContext,
+  sandboxId: string,
+  durationMs: number,
+  signal: AbortSignal,
+): Promise<Sandbox> {
+  return context.lock.run(`deadline of ${sandboxId}`, async () => {
+    const sandbox = await context.engine.get(sandboxId, signal);
+    if (sandbox.expiresAt === null) return sandbox;
+    const room = context.config.maxLifetimeMs - sandbox.timeoutMs;
+    const wanted = Math.min(context.clock.now() + durationMs - sandbox.expiresAt, room);
+    return wanted > 0 ? context.engine.extendTimeout(sandboxId, Math.ceil(wanted), signal) : sandbox;
+  });
+}
+
 /** How long before its deadline a busy sandbox is extended: a fifth of its lifetime, between 1 s and 60 s. */
 export function marginMs(sandbox: Sandbox): number {
   return Math.min(60_000, Math.max(1_000, sandbox.timeoutMs / 5));

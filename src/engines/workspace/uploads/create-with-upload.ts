@@ -30,13 +30,14 @@ export interface Uploading {
   limits: UploadLimits;
   /** The server's own files, which never leave this machine. */
   stateDir: string;
+  onUploading(sandbox: Sandbox): void;
   /** Removes the sandbox when its workspace cannot be uploaded. Returns the error to throw. */
   undo(error: unknown): Promise<unknown>;
 }
 
 /** @param folder is open; what it holds is checked against the limits before anything is created */
 export async function createWithUpload(
-  { engine, guest, limits, stateDir, undo }: Uploading,
+  { engine, guest, limits, stateDir, undo, onUploading }: Uploading,
   request: CreateSandbox,
   workspace: WorkspaceRequest,
   folder: HostDirectory,
@@ -63,6 +64,7 @@ export async function createWithUpload(
   const { workspace: _uploaded, ...rest } = request;
   const sandbox = await engine.create(rest, signal, report);
   const { sandboxId } = request;
+  onUploading(sandbox);
   try {
     const target = { sandboxId, ...workspace, volumes };
     const progress = new UploadProgress(count, report);

@@ -50,7 +50,8 @@ export function withUploads(engine: Engine, options: UploadOptions): Engine {
     ...engine,
     workspaces: uploads.workspaces(),
     ...(git && { git: uploads.git(git) }),
-    create: (request, signal, report) => shown(uploads.create(request, signal, report)),
+    create: (request, signal, report, onUploading) =>
+      shown(uploads.create(request, signal, report, onUploading)),
     get: (sandboxId, signal) => shown(engine.get(sandboxId, signal)),
     async list(query, signal) {
       const { items, nextCursor } = await engine.list(query, signal);
@@ -97,6 +98,7 @@ class Uploads {
     request: CreateSandbox,
     signal: AbortSignal,
     report?: (line: string) => void,
+    onUploading: (sandbox: Sandbox) => void = () => {},
   ): Promise<Sandbox> {
     const { workspace, sandboxId } = request;
     if (workspace === undefined) return this.#engine.create(request, signal, report);
@@ -107,7 +109,7 @@ class Uploads {
       if (workspace.mode === 'live') throw cannotBeLive(workspace.localPath, reason);
       const { guest, stateDir, limits = UPLOAD_LIMITS } = this.#options;
       const undo = (error: unknown) => this.#undo(sandboxId, signal, error);
-      const uploading = { engine: this.#engine, guest, limits, stateDir, undo };
+      const uploading = { engine: this.#engine, guest, limits, stateDir, undo, onUploading };
       this.#pending.add(sandboxId);
       return await createWithUpload(uploading, request, workspace, folder, signal, report);
     } finally {

@@ -329,7 +329,9 @@ describe('a workspace that is uploaded', () => {
     world.onEntry = async () => {
       states.push((await world.engine.get(wanted.sandboxId, never)).status);
     };
-    await world.engine.create(wanted, never);
+    const uploading: string[] = [];
+    await world.engine.create(wanted, never, undefined, ({ sandboxId }) => uploading.push(sandboxId));
+    expect(uploading).toEqual([wanted.sandboxId]);
     expect(new Set(states)).toEqual(new Set(['pending']));
     expect(await world.engine.get(wanted.sandboxId, never)).toMatchObject({ status: 'running' });
 
