@@ -55,7 +55,7 @@ export async function* surveyTree(
 }
 
 /** Two texts for each entry, ended by NUL: its properties with its path, and the target of a link. */
-export async function* readSurvey(
+async function* readSurvey(
   chunks: AsyncIterable<Buffer>,
   onLeftOut: OnLeftOut,
 ): AsyncGenerator<SurveyedEntry> {

@@ -70,7 +70,7 @@ describe('what a sandbox says about its files', () => {
 
   it('is not gone below a directory, or at a file, that cannot be read, the root included', async () => {
     const manifest = uploaded('a/b/c', 'a/x', 'ab', 'file');
-    const gone = async (...paths: string[]) => {
+    const deletedBelow = async (...paths: string[]) => {
       const { entries } = await listed(
         [],
         paths.map((path): [string, LeftOut] => [path, 'unreadable']),
@@ -78,9 +78,9 @@ describe('what a sandbox says about its files', () => {
       );
       return [...entries.keys()];
     };
-    expect(await gone('a')).toEqual(['ab', 'file']);
-    expect(await gone('a/b', 'file')).toEqual(['a/x', 'ab']);
-    expect(await gone('')).toEqual([]);
+    expect(await deletedBelow('a')).toEqual(['ab', 'file']);
+    expect(await deletedBelow('a/b', 'file')).toEqual(['a/x', 'ab']);
+    expect(await deletedBelow('')).toEqual([]);
   });
 
   it('has a bound, whatever kind of entry it is', async () => {
