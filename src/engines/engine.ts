@@ -194,6 +194,8 @@ export interface Snapshots {
    * @throws as `take`; `unsupported` where this host cannot
    */
   copy?(sandboxId: string, expirationMs: number | null, signal: AbortSignal): Promise<Snapshot>;
+  /** Whether `copy` works for this sandbox. Absent: for all of them, if there is `copy`. */
+  canCopy?(sandboxId: string, signal: AbortSignal): Promise<boolean>;
   /** An unknown, deleted or expired snapshot is `not_found`. */
   get(snapshotId: string, signal: AbortSignal): Promise<Snapshot>;
   /** Newest first. */

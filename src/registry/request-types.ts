@@ -1,5 +1,11 @@
 /** What callers ask of the registry. Types only. */
-import type { NetworkPolicy, SandboxSource, VolumeMount, WorkspaceRequest } from '../engines/engine.ts';
+import type {
+  NetworkPolicy,
+  SandboxSource,
+  Snapshot,
+  VolumeMount,
+  WorkspaceRequest,
+} from '../engines/engine.ts';
 
 export interface CreateRequest {
   runtime: string | null;
@@ -23,6 +29,21 @@ export interface SnapshotRequest {
   keepRunning: boolean;
   /** What later sandboxes may give as their `runtime`. */
   name?: string | undefined;
+}
+
+/** What became of the workspace of a sandbox when a snapshot of it was taken. */
+export interface SnapshotWorkspace {
+  /** Whether the snapshot contains its files: only those of an uploaded one. */
+  isCopied: boolean;
+  /** Whether changes can no longer be applied to the folder, because the sandbox has ended. */
+  losesApply: boolean;
+  /** How many changes are in neither the snapshot nor the folder; null if they could not be compared. */
+  lost: number | null;
+}
+
+export interface TakenSnapshot extends Snapshot {
+  /** Absent without one. */
+  workspace?: SnapshotWorkspace;
 }
 
 /** How a caller waits for a sandbox that is being created. */

@@ -28,7 +28,7 @@ import type {
 } from '../engines/engine.ts';
 import type { Logs, LogsRequest } from './log-types.ts';
 import type { ExposedPort, SandboxOwner } from './port-types.ts';
-import type { CreateRequest, CreateWait, SnapshotRequest } from './request-types.ts';
+import type { CreateRequest, CreateWait, SnapshotRequest, TakenSnapshot } from './request-types.ts';
 import type { ShellHandle, ShellInfo, ShellRequest } from './shell-types.ts';
 import type { Transfer, TransferRequest, TransferWork } from './transfer-types.ts';
 
@@ -118,9 +118,10 @@ export interface SandboxHandle {
    * Snapshots the file system and stops the sandbox. Once started, it completes and is recorded even if the
    * signal fires. With `keepRunning`, copies the files of the sandbox instead, which goes on.
    *
-   * @throws `unsupported` for `keepRunning` on an engine without it, `conflict` for the name of a runtime
+   * @throws `unsupported` for `keepRunning` on an engine without it; `conflict` for the name of a runtime, or
+   *   if the sandbox would end with changes of its workspace that are not applied
    */
-  snapshot(request: SnapshotRequest, signal: AbortSignal): Promise<Snapshot>;
+  snapshot(request: SnapshotRequest, signal: AbortSignal): Promise<TakenSnapshot>;
   /**
    * Replaces the network policy, after the same checks as a create, and records it as the requested one.
    *

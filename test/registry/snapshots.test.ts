@@ -1,7 +1,9 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { WorkspaceChange, Workspaces } from '../../src/engines/engine.ts';
 import type { Session } from '../../src/registry/types.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
 import { newSnapshotId } from '../../src/shared/ids.ts';
 import { MemorySnapshots } from '../fakes/memory-snapshots.ts';
 import { neverAborted, openWorld, plainRequest, rejection } from './support/registry.ts';
@@ -187,5 +189,86 @@ describe('a snapshot', () => {
       (await rejection(sandbox.snapshot({ expirationMs: null, keepRunning: false }, neverAborted))).code,
     ).toBe('unsupported');
     expect((await rejection(session.snapshots.list(everything, neverAborted))).code).toBe('unsupported');
+  });
+});
+
+describe('a snapshot of a sandbox with a workspace', () => {
+  const changed = (path: string, refused: string | null = null): WorkspaceChange => ({
+    path,
+    status: 'added',
+    from: null,
+    before: null,
+    after: { type: 'file', mode: 0o644, sizeBytes: 1, modifiedAt: 0 },
+    refused,
+  });
+
+  async function openWithWorkspace(
+    provision: 'overlay' | 'upload',
+    changes: Workspaces['changes'],
+    canCopy = true,
+  ) {
+    const { registry, engine, snapshots } = open();
+    const get = engine.get.bind(engine);
+    const workspace = {
+      localPath: '/project',
+      path: '/vercel/sandbox',
+      mode: 'copy-on-write',
+      provision,
+    } as const;
+    engine.get = async (...args) => ({ ...(await get(...args)), workspace });
+    const never = () => Promise.reject(new Error('not called'));
+    engine.workspaces = { changes, read: never, finishApply: never, apply: never };
+    engine.snapshots = Object.assign(snapshots, { copy: never, canCopy: async () => canCopy });
+    const session = registry.openSession('ann');
+    await session.create(plainRequest, neverAborted);
+    const sandbox = await session.sandbox(undefined);
+    const take = () => sandbox.snapshot({ expirationMs: null, keepRunning: false }, neverAborted);
+    return { sandbox, take };
+  }
+  const found =
+    (...changes: WorkspaceChange[]) =>
+    () =>
+      Promise.resolve({ localPath: '/project', changes, ignored: 0, skipped: 0 });
+
+  it('is refused while changes could still be applied, and harms nothing', async () => {
+    const { sandbox, take } = await openWithWorkspace('overlay', found(changed('a'), changed('b')));
+    const error = await rejection(take());
+    expect(error).toMatchObject({ code: 'conflict', details: { unapplied: 2 } });
+    expect(error.message).toContain('2 unapplied workspace changes');
+    for (const way of ['sandbox_apply_changes', 'keep_running', 'sandbox_stop'])
+      expect(error.hint).toContain(way);
+    expect(await sandbox.view(neverAborted)).toMatchObject({ status: 'running' });
+  });
+
+  it('is taken without changes, and reports those that cannot be applied', async () => {
+    const unchanged = await openWithWorkspace('overlay', found());
+    expect(await unchanged.take()).toMatchObject({ workspace: { isCopied: false, lost: 0 } });
+    const refused = await openWithWorkspace('overlay', found(changed('a', 'the host changed it')));
+    expect(await refused.take()).toMatchObject({ workspace: { isCopied: false, lost: 1 } });
+  });
+
+  it('is refused if its changes cannot be compared', async () => {
+    const gone = () => Promise.reject(new SandboxError('conflict', 'The folder /project was replaced.'));
+    const { sandbox, take } = await openWithWorkspace('overlay', gone);
+    const error = await rejection(take());
+    expect(error).toMatchObject({ code: 'conflict', hint: expect.stringContaining('keep_running') });
+    expect(error.message).toContain('was replaced');
+    expect(await sandbox.view(neverAborted)).toMatchObject({ status: 'running' });
+  });
+
+  it('is taken where the sandbox cannot keep running, and reports what was not kept', async () => {
+    const changes = found(changed('a'), changed('b'));
+    expect(await (await openWithWorkspace('overlay', changes, false)).take()).toMatchObject({
+      workspace: { lost: 2 },
+    });
+    const failing = () => Promise.reject(new SandboxError('limit_exceeded', 'Too many changes.'));
+    expect(await (await openWithWorkspace('overlay', failing, false)).take()).toMatchObject({
+      workspace: { lost: null },
+    });
+  });
+
+  it('contains an uploaded one, whose changes can no longer be applied', async () => {
+    const { take } = await openWithWorkspace('upload', found(changed('a')));
+    expect(await take()).toMatchObject({ workspace: { isCopied: true, losesApply: true } });
   });
 });

@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import type { Snapshot } from '../../src/engines/engine.ts';
+import type { TakenSnapshot } from '../../src/registry/types.ts';
 import { raceAbort, withTimeout } from '../../src/shared/async/with-timeout.ts';
 import { throwIfCancelled } from '../../src/shared/errors.ts';
+import { plural } from '../../src/shared/text/text.ts';
 import { READ_ONLY, REPLACES } from '../common/annotations.ts';
 import { instantMs, listShape, sandboxId } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
@@ -88,7 +90,7 @@ const take = defineTool({
         name === undefined
           ? `sandbox_create source={"type":"snapshot","snapshot_id":"${taken.snapshotId}"}`
           : `sandbox_create runtime=${name}`;
-      const next = `Sandbox ${id} is ${state}. ${restoring} restores it.`;
+      const next = `Sandbox ${id} is ${state}. ${restoring} restores it${withoutWorkspace(taken)}.`;
       return { structured: { ...snapshotAnswer(taken), sandbox_status: state, next } };
     }
     const { status } = await handle.view(signal);
@@ -108,6 +110,18 @@ const take = defineTool({
     };
   },
 });
+
+/** What a caller must know who expects the workspace in the snapshot. */
+function withoutWorkspace({ workspace }: TakenSnapshot): string {
+  if (workspace === undefined) return '';
+  const { isCopied, losesApply, lost } = workspace;
+  if (isCopied) {
+    return losesApply ? ' with the files of its workspace, but no longer applies changes to the folder' : '';
+  }
+  if (lost === 0) return ', without its workspace';
+  const changes = lost === null ? 'any unapplied changes' : plural(lost, 'unapplied change');
+  return `, without its workspace: ${changes} of it were not kept`;
+}
 
 const get = defineTool({
   name: 'snapshot_get',

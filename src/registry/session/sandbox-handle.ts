@@ -1,12 +1,4 @@
-import type {
-  Command,
-  Listener,
-  NetworkPolicy,
-  Sandbox,
-  Shell,
-  Shells,
-  Snapshot,
-} from '../../engines/engine.ts';
+import type { Command, Listener, NetworkPolicy, Sandbox, Shell, Shells } from '../../engines/engine.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { newCommandId } from '../../shared/ids.ts';
 import type { RegistryContext } from '../context.ts';
@@ -27,6 +19,7 @@ import type {
   ShellHandle,
   ShellRequest,
   SnapshotRequest,
+  TakenSnapshot,
   Transfer,
   TransferRequest,
   TransferWork,
@@ -124,7 +117,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
     }
   }
 
-  snapshot(request: SnapshotRequest, signal: AbortSignal): Promise<Snapshot> {
+  snapshot(request: SnapshotRequest, signal: AbortSignal): Promise<TakenSnapshot> {
     return this.#scope.run(signal, (either) =>
       takeSnapshot(
         this.#context,

@@ -1,17 +1,19 @@
-import type { Sandbox, Snapshot, Snapshots } from '../../engines/engine.ts';
+import type { Sandbox, Snapshots } from '../../engines/engine.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
 import { requireFreeName } from '../records/named-snapshots.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { ownSnapshot, requireSnapshots } from '../records/snapshot-lookup.ts';
 import { hasEnded, markEnded } from '../sandboxes/sandbox-end.ts';
-import type { SnapshotRequest } from '../types.ts';
+import type { SnapshotRequest, TakenSnapshot } from '../types.ts';
+import { checkWorkspace } from './workspace-loss.ts';
 
 /**
  * Takes a snapshot of a sandbox; its owner is the principal that owns the sandbox. `look` returns the
  * sandbox, or throws if it cannot be used. `quieten` ends this session's writes to it.
  *
- * @throws SandboxError `unsupported`, `limit_exceeded`, or what the engine throws
+ * @throws SandboxError `unsupported`, `limit_exceeded`, `conflict` for changes of a workspace that would be
+ *   lost, or what the engine throws
  */
 export async function takeSnapshot(
   context: RegistryContext,
@@ -19,19 +21,20 @@ export async function takeSnapshot(
   { requireRunning, quieten }: { requireRunning: () => Promise<Sandbox>; quieten: () => Promise<void> },
   { expirationMs, keepRunning, name }: SnapshotRequest,
   signal: AbortSignal,
-): Promise<Snapshot> {
+): Promise<TakenSnapshot> {
   const snapshots = requireSnapshots(context);
   const take = keepRunning ? copierOf(snapshots, context.engine.name) : snapshots.take.bind(snapshots);
   // One at a time, so that two of them cannot exceed the limit together.
   return context.lock.run(`snapshots of ${principal}`, async () => {
-    await requireRunning();
+    const sandbox = await requireRunning();
     await requireRoom(context, principal);
     if (name !== undefined) await requireFreeName(context, name, signal);
+    const workspace = await checkWorkspace(context, snapshots, sandbox, keepRunning, signal);
     await quieten();
     try {
       const snapshot = await take(sandboxId, expirationMs, signal);
       await ownSnapshot(context, snapshot, principal, name);
-      return snapshot;
+      return workspace === undefined ? snapshot : { ...snapshot, workspace };
     } catch (error) {
       // The caller may have been answered before the failure.
       context.log.warn({ sandbox_id: sandboxId, err: error }, 'A snapshot failed.');

@@ -3,7 +3,9 @@ import { SandboxError } from '../../../shared/errors.ts';
 import { paginate } from '../../../shared/pagination.ts';
 import type { ListQuery, Page, Snapshot, Snapshots } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
+import { findFreezer } from '../host/cgroups.ts';
 import type { Host } from '../host/host.ts';
+import { readRecord } from '../state/sandbox-record.ts';
 import {
   hasExpired,
   listSnapshotIds,
@@ -37,6 +39,11 @@ export class OciSnapshots implements Snapshots {
 
   async copy(sandboxId: string, expirationMs: number | null, signal: AbortSignal): Promise<Snapshot> {
     return this.#counted(await copySnapshot(this.#context, sandboxId, expirationMs, signal));
+  }
+
+  async canCopy(sandboxId: string): Promise<boolean> {
+    const { layout } = await this.#context.host();
+    return findFreezer((await readRecord(layout, sandboxId)).cgroups) !== null;
   }
 
   async get(snapshotId: string): Promise<Snapshot> {
