@@ -6,11 +6,12 @@ import { isProcessAlive } from '../../../shared/process-identity.ts';
 import type { StopCause } from '../../engine.ts';
 import { cleanUpSandbox } from '../cleanup/cleanup.ts';
 import type { OciContext } from '../context.ts';
-import { outOfMemoryKills, thaw } from '../host/cgroups.ts';
+import { outOfMemoryKills } from '../host/cgroups.ts';
 import type { Host } from '../host/host.ts';
 import { readRecord, type SandboxRecord, updateRecord, writeRecord } from '../state/sandbox-record.ts';
 import { resumeSnapshot } from '../storage/snapshot-commit.ts';
 import { collectSnapshots } from '../storage/snapshot-gc.ts';
+import { continueCopied, isAbandoned } from './continue-copied.ts';
 
 const MAX_ENDED_FILE = 64;
 const OWNER_ENDED = 'The server that owned the sandbox has ended its session or exited.';
@@ -58,10 +59,6 @@ async function causeOfEnd(host: Host, record: SandboxRecord): Promise<SandboxRec
   );
 }
 
-function isAbandoned(record: SandboxRecord): boolean {
-  return record.worker === null || !isProcessAlive(record.worker);
-}
-
 /** The corrected record, or null if it is right. Called under its lock. */
 async function correction(host: Host, record: SandboxRecord): Promise<SandboxRecord | null> {
   switch (record.status) {
@@ -86,7 +83,8 @@ async function correction(host: Host, record: SandboxRecord): Promise<SandboxRec
 /** Reads a record; if its sandbox has ended, cleans up and updates the record first. */
 export async function reconcileRecord(context: OciContext, sandboxId: string): Promise<SandboxRecord> {
   const host = await context.host();
-  const record = await continuedRecord(host, await readRecord(host.layout, sandboxId));
+  const found = await readRecord(host.layout, sandboxId);
+  const record = await continueCopied(host.layout, context.log, found);
   if ((await correction(host, record)) === null) {
     // Another process may have ended it; close what this process holds open for it.
     if (record.endedAt !== null) {
@@ -104,21 +102,6 @@ export async function reconcileRecord(context: OciContext, sandboxId: string): P
   await Promise.all([context.forwards.close(sandboxId), context.gateways.close(sandboxId)]);
   await releaseLayers(context, updated);
   return updated;
-}
-
-/**
- * A server that died while it copied a running sandbox may have left it frozen: the process that thaws it
- * then may have been killed, too.
- */
-async function continuedRecord(host: Host, record: SandboxRecord): Promise<SandboxRecord> {
-  const isCopyLeft = (each: SandboxRecord): boolean =>
-    each.status === 'running' && each.snapshot !== null && isAbandoned(each);
-  if (!isCopyLeft(record)) return record;
-  return updateRecord(host.layout, record.sandboxId, async (present) => {
-    if (!isCopyLeft(present)) return null;
-    await thaw(present.cgroups);
-    return { ...present, snapshot: null, worker: null };
-  });
 }
 
 /** Finishes a snapshot whose creator died, or lets the sandbox continue. */

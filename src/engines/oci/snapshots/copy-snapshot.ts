@@ -6,9 +6,9 @@ import { type Freezer, findFreezer } from '../host/cgroups.ts';
 import { copyTree } from '../host/copy-tree.ts';
 import { directoryMode } from '../host/directory-mode.ts';
 import type { Host } from '../host/host.ts';
-import { removeTrees } from '../host/remove-tree.ts';
 import { updateRecord } from '../state/sandbox-record.ts';
 import { commitCopy, type SnapshotOf, snapshotFailure, stagedPaths } from '../storage/snapshot-commit.ts';
+import { endCopy } from './end-copy.ts';
 import { whileFrozen } from './freezer.ts';
 import { prepareSnapshot, requireRunning } from './take-snapshot.ts';
 
@@ -39,14 +39,7 @@ export async function copySnapshot(
   } catch (error) {
     throw snapshotFailure(sandboxId, error);
   } finally {
-    await removeTrees(host.agent, host.idMap, [stagedPaths(host, record).dir]);
-    await updateRecord(host.layout, sandboxId, (present) =>
-      Promise.resolve(
-        present.status === 'running' && present.snapshot?.snapshotId === snapshot.snapshotId
-          ? { ...present, snapshot: null, worker: null }
-          : present,
-      ),
-    );
+    await endCopy(host, context.log, record);
   }
 }
 

@@ -24,7 +24,7 @@ export const STAGED_PREFIX = '.new.';
 
 export type SnapshotOf = SandboxRecord & { snapshot: NonNullable<SandboxRecord['snapshot']> };
 
-export function stagedPaths(host: Host, record: SnapshotOf): SnapshotPaths {
+export function stagedPaths(host: Pick<Host, 'layout'>, record: SnapshotOf): SnapshotPaths {
   return snapshotPaths(join(host.layout.snapshots, `${STAGED_PREFIX}${record.snapshot.snapshotId}`));
 }
 
