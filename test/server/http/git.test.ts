@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,7 @@ import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import type { GitRepositories } from '../../../src/engines/engine.ts';
+import type { SandboxOwner } from '../../../src/registry/types.ts';
 import { listenForGit } from '../../../src/server/http/git/git-listener.ts';
 import { GitRequests } from '../../../src/server/http/git/git-requests.ts';
 import { RepositoryNames } from '../../../src/server/http/git/repository-names.ts';
@@ -79,6 +80,28 @@ async function listen(uploads: GitRepositories): Promise<string> {
   const listener = await listenForGit(uploads, log);
   onTestFinished(() => listener.close());
   return listener.urlOf(SANDBOX);
+}
+
+/** Requests without a listener, for anyone. */
+async function serve(uploads: GitRepositories, options: { maxAnswerBytes?: number } = {}) {
+  const names = new RepositoryNames();
+  const requests = new GitRequests({ names, registry: uploads, admit: async () => null, log, ...options });
+  let handled = Promise.resolve();
+  const server = createServer((request, response) => {
+    handled = requests.handle(request, response);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  const { port } = z.looseObject({ port: z.int() }).parse(server.address());
+  return {
+    urlOf: (sandbox: SandboxOwner) => `http://127.0.0.1:${port}/git/${names.nameOf(sandbox)}`,
+    /** The last request. */
+    handled: () => handled,
+  };
 }
 
 function ask(url: string, body: string | Buffer, headers: Record<string, string> = {}) {
@@ -165,16 +188,8 @@ describe('git fetch from a sandbox', () => {
         }
       },
     };
-    const names = new RepositoryNames();
-    const admit = async () => null;
-    const requests = new GitRequests({ names, registry: endless, admit, log, maxAnswerBytes: 1_000_000 });
-    const server = createServer((request, response) => void requests.handle(request, response));
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    onTestFinished(() => void server.close());
-    const address = z.looseObject({ port: z.int() }).parse(server.address());
-    const url = `http://127.0.0.1:${address.port}/git/${names.nameOf(SANDBOX)}`;
-    await expect(git(host, 'fetch', url, 'work')).rejects.toThrow();
+    const { urlOf } = await serve(endless, { maxAnswerBytes: 1_000_000 });
+    await expect(git(host, 'fetch', urlOf(SANDBOX), 'work')).rejects.toThrow();
     expect(ended).toBe(1);
 
     const unlimited = await listen(endless);
@@ -183,31 +198,60 @@ describe('git fetch from a sandbox', () => {
     await expect.poll(() => ended).toBe(2);
   });
 
-  it('lets nobody take all places for fetches', async () => {
-    const waiting: GitRepositories = {
-      async *uploadPack() {
-        yield randomBytes(1);
-        await new Promise(() => {});
+  it('ends a program whose reader left before its first output', async () => {
+    let ended = 0;
+    const events = new EventEmitter();
+    const started = once(events, 'started');
+    const slow: GitRepositories = {
+      async *uploadPack(_wanted, signal) {
+        try {
+          events.emit('started');
+          await once(signal, 'abort');
+          yield Buffer.from('late');
+        } finally {
+          ended += 1;
+        }
       },
     };
-    const names = new RepositoryNames();
-    const requests = new GitRequests({ names, registry: waiting, admit: async () => null, log });
-    const server = createServer((request, response) => void requests.handle(request, response));
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    onTestFinished(() => {
-      server.closeAllConnections();
-      server.close();
-    });
-    const { port } = z.looseObject({ port: z.int() }).parse(server.address());
-    const ask = async (principal: string) => {
-      const name = names.nameOf({ ...SANDBOX, principal, sandboxId: `sbx_${principal}` });
-      const path = `/git/${name}/info/refs?service=git-upload-pack`;
-      return (await fetch(`http://127.0.0.1:${port}${path}`)).status;
+    const { urlOf, handled } = await serve(slow);
+    const leaving = new AbortController();
+    const asked = fetch(`${urlOf(SANDBOX)}/info/refs?service=git-upload-pack`, { signal: leaving.signal });
+    await started;
+    leaving.abort();
+    await expect(asked).rejects.toThrow();
+    await handled();
+    expect(ended).toBe(1);
+  });
+
+  it('from one sandbox or one principal does not take the place of all others', async () => {
+    const events = new EventEmitter();
+    const started = once(events, 'started');
+    let hanging = 0;
+    const hangs: GitRepositories = {
+      async *uploadPack({ sandboxId }, signal) {
+        if (!sandboxId.startsWith('hanging')) return yield Buffer.from('0000');
+        hanging += 1;
+        if (hanging === 4) events.emit('started');
+        await once(signal, 'abort');
+      },
     };
-    for (let count = 0; count < 4; count++) expect(await ask('ann')).toBe(200);
-    expect(await ask('ann')).toBe(503);
-    expect(await ask('bob')).toBe(200);
+    const { urlOf } = await serve(hangs);
+    const leaving = new AbortController();
+    const { signal } = leaving;
+    onTestFinished(() => leaving.abort());
+    const from = (principal: string, sandboxId: string) =>
+      fetch(`${urlOf({ principal, sandboxId })}/info/refs?service=git-upload-pack`, { signal });
+    const abandoned = () => 'abandoned';
+    for (const id of ['hanging1', 'hanging1', 'hanging2', 'hanging2']) void from('ann', id).catch(abandoned);
+    await started;
+    const third = await from('ann', 'hanging1');
+    expect(third.status).toBe(503);
+    expect(third.headers.get('retry-after')).toBe('5');
+    expect(await third.text()).toContain('2 fetches are running from this sandbox');
+    expect(await (await from('ann', 'other')).text()).toContain(
+      '4 fetches are running from sandboxes of its',
+    );
+    expect((await from('bob', 'another')).status).toBe(200);
   });
 
   it('says when the sandbox has ended, has no git, or is on an engine without', async () => {
@@ -222,8 +266,13 @@ describe('git fetch from a sandbox', () => {
     };
     const url = await listen(failing);
     await expect(git(host, 'fetch', url, 'work')).rejects.toThrow('no git in the sandbox. Install git.');
-    failure = new SandboxError('conflict', 'Sandbox sbx_1 is stopped.');
+    const details = { status: 'stopped' };
+    failure = new SandboxError('conflict', 'Sandbox sbx_1 is stopped.', { details });
     await expect(git(host, 'fetch', url, 'work')).rejects.toThrow('its sandbox has ended');
+    // It may be resumed, and a conflict may pass.
+    failure = new SandboxError('conflict', 'Sandbox sbx_1 is snapshotting.');
+    await expect(git(host, 'fetch', url, 'work')).rejects.toThrow('sbx_1 is snapshotting');
+    expect((await ask(url, '0000')).status).toBe(503);
 
     const world = openWorld();
     const { client } = await connect(await startHttp({ env, world }), ANN);

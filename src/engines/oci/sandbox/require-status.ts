@@ -13,5 +13,6 @@ export function requireStatus(sandbox: SandboxRecord, allowedStatus: AllowedStat
       status === 'pending'
         ? `Call sandbox_wait_for_status with sandbox_id ${sandboxId} and status running.`
         : 'Call sandbox_create for a new one; logs and exit codes of this one remain available.',
+    details: { sandbox_id: sandboxId, status },
   });
 }

@@ -8,11 +8,13 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
+import type { SandboxStatus } from '../../../engines/engine.ts';
 import type { Registry, SandboxOwner } from '../../../registry/types.ts';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import type { Logger } from '../../../shared/log.ts';
 import type { Refusal } from '../reply.ts';
 import { readBytes } from '../request-body.ts';
+import { FetchLimits } from './fetch-limits.ts';
 import { type GitPath, parseGitPath } from './git-path.ts';
 import type { RepositoryNames } from './repository-names.ts';
 
@@ -20,9 +22,6 @@ import type { RepositoryNames } from './repository-names.ts';
 const MAX_REQUEST_BYTES = 1_048_576;
 const MAX_ANSWER_BYTES = 4 * 1_024 ** 3;
 const MAX_ANSWER_MS = 600_000;
-/** Concurrent fetches: of all clients, and from the sandboxes of one principal, who may not take all of them. */
-const MAX_FETCHES = 8;
-const MAX_PRINCIPAL_FETCHES = 4;
 const PROTOCOL = /^[a-z0-9=:.]{1,64}$/;
 /** How version 2 begins; earlier ones need a line for HTTP before their answer. */
 const VERSION_2 = '000eversion 2\n';
@@ -45,8 +44,7 @@ export const NO_REPOSITORY: Refusal = {
 
 export class GitRequests {
   readonly #options: GitRequestsOptions;
-  #fetches = 0;
-  readonly #fetchesOf = new Map<string, number>();
+  readonly #limits = new FetchLimits();
 
   constructor(options: GitRequestsOptions) {
     this.#options = options;
@@ -63,45 +61,35 @@ export class GitRequests {
     const body = path.endpoint === 'info/refs' ? { text: null } : await readRequest(request);
     if ('aborted' in body) return;
     if ('refused' in body) return refuse(response, body.refused);
-    const { principal } = sandbox;
-    const running = this.#fetchesOf.get(principal) ?? 0;
-    if (this.#fetches >= MAX_FETCHES || running >= MAX_PRINCIPAL_FETCHES) return refuse(response, BUSY);
-    this.#count(principal, 1);
+    const fetch = this.#limits.begin(sandbox);
+    if ('status' in fetch) return refuse(response, fetch);
     try {
       await this.#answer(path, sandbox, body.text, request, response);
     } finally {
-      this.#count(principal, -1);
+      fetch.end();
     }
   }
 
-  #count(principal: string, change: 1 | -1): void {
-    this.#fetches += change;
-    const running = (this.#fetchesOf.get(principal) ?? 0) + change;
-    if (running > 0) this.#fetchesOf.set(principal, running);
-    else this.#fetchesOf.delete(principal);
-  }
-
   async #answer(
-    { name, repository }: GitPath,
+    { repository }: GitPath,
     { sandboxId }: SandboxOwner,
     text: string | null,
     { headers }: IncomingMessage,
     response: ServerResponse,
   ): Promise<void> {
-    const { registry, names, log, maxAnswerBytes = MAX_ANSWER_BYTES } = this.#options;
+    const { registry, log, maxAnswerBytes = MAX_ANSWER_BYTES } = this.#options;
     const ended = new AbortController();
     response.once('close', () => ended.abort());
     const timer = setTimeout(() => ended.abort(), MAX_ANSWER_MS);
     const wanted = { sandboxId, path: repository, request: text, protocol: protocolOf(headers) };
+    let chunks: AsyncIterator<Buffer> | null = null;
     try {
-      const chunks = registry.uploadPack(wanted, ended.signal)[Symbol.asyncIterator]();
+      chunks = registry.uploadPack(wanted, ended.signal)[Symbol.asyncIterator]();
       const first = await chunks.next();
       const begin = text === null ? 'advertisement' : 'result';
       response.writeHead(200, { 'content-type': `application/x-git-upload-pack-${begin}`, ...HEADERS });
-      const rest = { [Symbol.asyncIterator]: () => chunks };
-      await pipeline(Readable.from(bounded(text === null, first, rest, maxAnswerBytes)), response);
+      await pipeline(Readable.from(bounded(text === null, first, chunks, maxAnswerBytes)), response);
     } catch (error) {
-      if (hasSandboxEnded(error)) names.forget(name);
       if (!ended.signal.aborted) log.debug({ sandbox_id: sandboxId, err: error }, 'a fetch failed');
       refuse(response, refusalOf(error));
       // Once the answer has begun, only the end of the connection tells the client.
@@ -109,6 +97,10 @@ export class GitRequests {
     } finally {
       clearTimeout(timer);
       ended.abort();
+      // A client that left before the first chunk has kept `pipeline` from reading, and so from ending, them.
+      await chunks?.return?.().catch((error: unknown) => {
+        log.debug({ sandbox_id: sandboxId, err: error }, 'a fetch could not be ended');
+      });
     }
   }
 }
@@ -117,7 +109,7 @@ export class GitRequests {
 async function* bounded(
   advertises: boolean,
   first: IteratorResult<Buffer>,
-  rest: AsyncIterable<Buffer>,
+  rest: AsyncIterator<Buffer>,
   limit: number,
 ): AsyncGenerator<Buffer> {
   const start: Buffer = first.done ? Buffer.alloc(0) : first.value;
@@ -125,20 +117,15 @@ async function* bounded(
     yield Buffer.from(SERVICE);
   let bytes = start.length;
   yield start;
-  for await (const chunk of rest) {
+  for await (const chunk of { [Symbol.asyncIterator]: () => rest }) {
     bytes += chunk.length;
     if (bytes > limit) throw new SandboxError('limit_exceeded', `The answer exceeds ${limit} bytes.`);
     yield chunk;
   }
 }
 
+const ENDED = ['stopped', 'aborted', 'failed'] satisfies SandboxStatus[];
 const HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
-
-const BUSY: Refusal = {
-  status: 503,
-  message: 'Too many fetches are running; try again later.',
-  headers: { 'retry-after': '5' },
-};
 
 function invalidUse({ method, headers }: IncomingMessage, path: GitPath): Refusal | null {
   const { endpoint, service } = path;
@@ -178,13 +165,14 @@ function protocolOf(headers: IncomingMessage['headers']): string | null {
   return typeof value === 'string' && PROTOCOL.test(value) ? value : null;
 }
 
-function hasSandboxEnded(error: unknown): boolean {
-  return error instanceof SandboxError && error.code === 'conflict';
+/** Other conflicts pass: a sandbox is not running yet, is being snapshotted, or was restarted. */
+function hasSandboxEnded({ code, details }: SandboxError): boolean {
+  return code === 'conflict' && ENDED.some((status) => status === details['status']);
 }
 
 function refusalOf(error: unknown): Refusal {
   if (!(error instanceof SandboxError)) return { status: 500, message: 'Internal error.' };
-  if (error.code === 'conflict') return NO_REPOSITORY;
+  if (hasSandboxEnded(error)) return NO_REPOSITORY;
   const message = `${error.message} ${error.hint}`;
   if (error.code === 'not_found') return { status: 404, message };
   return { status: error.code === 'unsupported' ? 501 : 503, message };
