@@ -1,5 +1,4 @@
 import { SandboxError } from '../../../shared/errors.ts';
-import { SANDBOX_CWD } from '../../../shared/fs/sandbox-path.ts';
 import { PROGRAM_DEFAULTS } from '../../../shared/program-defaults.ts';
 import { TIMEOUT_GRACE_MS } from '../../../shared/signals.ts';
 import type { OpenShell, StartCommand } from '../../engine.ts';
@@ -126,8 +125,11 @@ export function encodeShell(
   ]);
 }
 
+/** Of programs with pipes. The sandbox may have removed or closed any other directory. */
+export const PIPED_CWD = '/';
+
 /**
- * A program with pipes in place of a terminal.
+ * A program with pipes in place of a terminal. Paths in its arguments must be absolute.
  *
  * @throws as `encodeRun`
  */
@@ -136,7 +138,7 @@ export function encodePiped(
   request: { command: string[]; env: Record<string, string>; stdin: string },
   settings: ProgramSettings,
 ): Buffer {
-  const asUser = { cwd: SANDBOX_CWD, sudo: false };
+  const asUser = { cwd: PIPED_CWD, sudo: false };
   const env = environment(sandbox, { env: request.env, sudo: false }, settings);
   return encodeBounded([...programFields(sandbox, request.command, env, asUser), [TAG.stdin, request.stdin]]);
 }

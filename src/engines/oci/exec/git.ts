@@ -4,8 +4,9 @@
  */
 import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
-import { absolutePath, SANDBOX_CWD } from '../../../shared/fs/sandbox-path.ts';
+import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import type { GitRepositories, UploadPack } from '../../engine.ts';
+import { gitFailure } from '../../git-failure.ts';
 import type { OciContext } from '../context.ts';
 import { AgentConnection, AgentError } from '../protocol/agent-connection.ts';
 import { FRAME } from '../protocol/frames.ts';
@@ -13,11 +14,10 @@ import { startFailure } from '../protocol/start-failure.ts';
 import { diagnoseDisconnect } from '../sandbox/agent-disconnect.ts';
 import { reconcileRecord } from '../sandbox/reconcile.ts';
 import { requireStatus } from '../sandbox/require-status.ts';
-import { encodePiped } from './exec-request.ts';
+import { encodePiped, PIPED_CWD } from './exec-request.ts';
 import { ShellConnection } from './shell-connection.ts';
 
-/** What the agent's program search exits with if there is no such program. */
-const NOT_FOUND = 127;
+const UNREACHABLE = 'nothing can be fetched from it';
 /** The sandbox's user need not own the repository. Its own git has nothing to protect from it. */
 const UPLOAD_PACK = ['git', '-c', 'safe.directory=*', 'upload-pack', '--stateless-rpc'];
 
@@ -31,7 +31,7 @@ export class OciGit implements GitRepositories {
 
   async *uploadPack({ sandboxId, path, request, protocol }: UploadPack, signal: AbortSignal) {
     const sandbox = await reconcileRecord(this.#context, sandboxId);
-    requireStatus(sandbox, 'running', 'nothing can be fetched from it');
+    requireStatus(sandbox, 'running', UNREACHABLE);
     const repository = absolutePath(path, null, sandbox.workspace?.path);
     const body = encodePiped(
       sandbox,
@@ -53,7 +53,10 @@ export class OciGit implements GitRepositories {
       throwIfCancelled(signal);
       const { exitCode } = await program.exit;
       // Once it has written something, git's own protocol tells its client about a failure.
-      if (isEmpty && exitCode !== 0) throw exitCode === NOT_FOUND ? withoutGit() : noRepository(repository);
+      if (!isEmpty || exitCode === 0) return;
+      // The end of the sandbox kills git, too.
+      requireStatus(await reconcileRecord(this.#context, sandboxId), 'running', UNREACHABLE);
+      throw gitFailure(exitCode, repository);
     } finally {
       release();
       await program.close();
@@ -75,30 +78,13 @@ export class OciGit implements GitRepositories {
     } catch (error) {
       connection.close();
       if (error instanceof AgentError && error.errno === 'EPROTO') throw earlierAgent();
-      throw startFailure(await diagnoseDisconnect(this.#context, sandboxId, error, signal), SANDBOX_CWD);
+      throw startFailure(await diagnoseDisconnect(this.#context, sandboxId, error, signal), PIPED_CWD);
     }
     const program = new ShellConnection(connection);
     this.#open.add(program);
     void program.exit.then(() => this.#open.delete(program));
     return program;
   }
-}
-
-function withoutGit(): SandboxError {
-  return new SandboxError('unsupported', 'There is no git in the sandbox.', {
-    hint: 'Install git in the sandbox, or create one with a runtime that has it.',
-  });
-}
-
-function noRepository(path: string): SandboxError {
-  return new SandboxError(
-    'not_found',
-    `There is no git repository at ${JSON.stringify(path)} in the sandbox.`,
-    {
-      hint: 'Run git init and commit in the sandbox, or append the path of the repository to the URL.',
-      details: { path },
-    },
-  );
 }
 
 function earlierAgent(): SandboxError {

@@ -3,6 +3,7 @@ import type { Session } from '@vercel/sandbox';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import type { GitRepositories, UploadPack } from '../../engine.ts';
+import { gitFailure, NO_PROGRAM } from '../../git-failure.ts';
 import type { VercelContext } from '../context.ts';
 import { runScript } from '../guest/run-script.ts';
 import { stageName } from '../guest/stage-name.ts';
@@ -13,12 +14,12 @@ import { removeFiles } from './read-tree.ts';
 /** Below the 5 minutes after which the platform ends a request. */
 const UPLOAD_MS = 290_000;
 const WITHOUT_GIT = 60;
-const NO_REPOSITORY = 61;
 const DOING = 'fetch from a repository';
 
 /**
  * Writes the answer to `$2.out` for the repository `$1`: to the request in `$2.in`, or the references without
- * one. `$3` is the version of the protocol that the client wants.
+ * one. `$3` is the version of the protocol that the client wants. Fails as git does if that has written nothing:
+ * else its own protocol tells the client.
  */
 const UPLOAD_PACK = `umask 077
 command -v git > /dev/null || exit ${WITHOUT_GIT}
@@ -26,7 +27,8 @@ command -v git > /dev/null || exit ${WITHOUT_GIT}
 upload() { git -c 'safe.directory=*' upload-pack --stateless-rpc "$@" > "$stage.out" 2> /dev/null; }
 stage=$2
 if [[ -e $stage.in ]]; then upload "$1" < "$stage.in"; else upload --advertise-refs "$1" < /dev/null; fi
-[[ -s $stage.out || -e $stage.in ]] || exit ${NO_REPOSITORY}`;
+code=$?
+[[ -s $stage.out ]] || exit "$code"`;
 
 /** Repositories of sandboxes in the cloud. */
 export function gitOf(context: VercelContext): GitRepositories {
@@ -38,7 +40,8 @@ export function gitOf(context: VercelContext): GitRepositories {
       try {
         await runUpload(session, wanted, stage, signal);
         const answer = await session.readFile({ path: `${stage}.out` }, { signal });
-        if (answer === null) throw new SandboxError('server', 'The answer of git has vanished.');
+        if (answer === null)
+          throw new SandboxError('server', "The sandbox removed git's answer before it was read.");
         for await (const chunk of answer) yield Buffer.from(chunk);
       } catch (error) {
         throwIfCancelled(signal);
@@ -62,18 +65,5 @@ async function runUpload(
   const repository = absolutePath(path, null, session.cwd);
   const args = [repository, stage, protocol ?? ''];
   const { exitCode } = await runScript(session, UPLOAD_PACK, args, { signal, timeoutMs: UPLOAD_MS });
-  if (exitCode === WITHOUT_GIT) {
-    throw new SandboxError('unsupported', 'There is no git in the sandbox.', {
-      hint: 'Install git in the sandbox, or create one with a runtime that has it.',
-    });
-  }
-  if (exitCode !== NO_REPOSITORY) return;
-  throw new SandboxError(
-    'not_found',
-    `There is no git repository at ${JSON.stringify(repository)} in the sandbox.`,
-    {
-      hint: 'Run git init and commit in the sandbox, or append the path of the repository to the URL.',
-      details: { path: repository },
-    },
-  );
+  if (exitCode !== 0) throw gitFailure(exitCode === WITHOUT_GIT ? NO_PROGRAM : exitCode, repository);
 }
