@@ -190,7 +190,6 @@ export interface Snapshots {
   take(sandboxId: string, expirationMs: number | null, signal: AbortSignal): Promise<Snapshot>;
   /**
    * Present if the engine can keep the sandbox running: its processes are frozen while its files are copied.
-   *
    * @throws as `take`; `unsupported` where this host cannot
    */
   copy?(sandboxId: string, expirationMs: number | null, signal: AbortSignal): Promise<Snapshot>;

@@ -248,8 +248,8 @@ describe('a snapshot of a sandbox with a workspace', () => {
   });
 
   it('is refused if its changes cannot be compared', async () => {
-    const gone = () => Promise.reject(new SandboxError('conflict', 'The folder /project was replaced.'));
-    const { sandbox, take } = await openWithWorkspace('overlay', gone);
+    const replaced = () => Promise.reject(new SandboxError('conflict', 'The folder /project was replaced.'));
+    const { sandbox, take } = await openWithWorkspace('overlay', replaced);
     const error = await rejection(take());
     expect(error).toMatchObject({ code: 'conflict', hint: expect.stringContaining('keep_running') });
     expect(error.message).toContain('was replaced');

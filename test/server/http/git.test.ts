@@ -215,10 +215,12 @@ describe('git fetch from a sandbox', () => {
     };
     const { urlOf, handled } = await serve(slow);
     const leaving = new AbortController();
-    const asked = fetch(`${urlOf(SANDBOX)}/info/refs?service=git-upload-pack`, { signal: leaving.signal });
+    const requested = fetch(`${urlOf(SANDBOX)}/info/refs?service=git-upload-pack`, {
+      signal: leaving.signal,
+    });
     await started;
     leaving.abort();
-    await expect(asked).rejects.toThrow();
+    await expect(requested).rejects.toThrow();
     await handled();
     expect(ended).toBe(1);
   });

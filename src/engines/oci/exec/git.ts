@@ -5,8 +5,8 @@
 import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
+import { gitFailure } from '../../../shared/git/git-failure.ts';
 import type { GitRepositories, UploadPack } from '../../engine.ts';
-import { gitFailure } from '../../git-failure.ts';
 import type { OciContext } from '../context.ts';
 import { AgentConnection, AgentError } from '../protocol/agent-connection.ts';
 import { FRAME } from '../protocol/frames.ts';

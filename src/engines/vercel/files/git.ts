@@ -2,8 +2,8 @@
 import type { Session } from '@vercel/sandbox';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
+import { gitFailure, NO_PROGRAM } from '../../../shared/git/git-failure.ts';
 import type { GitRepositories, UploadPack } from '../../engine.ts';
-import { gitFailure, NO_PROGRAM } from '../../git-failure.ts';
 import type { VercelContext } from '../context.ts';
 import { runScript } from '../guest/run-script.ts';
 import { stageName } from '../guest/stage-name.ts';

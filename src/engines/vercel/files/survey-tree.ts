@@ -33,13 +33,17 @@ export async function* surveyTree(
   const doing = 'list a file tree';
   const list = `${stageName()}.list.gz`;
   const stream = await inSession(context, sandboxId, doing, signal, async (session) => {
-    const result = await runScript(session, SURVEY, [path, list], { signal, timeoutMs: SURVEY_MS });
-    const refused = refusal(result, path, 'read');
-    if (refused !== null) throw refused;
-    const found = await session.readFile({ path: list }, { signal });
-    await remove(context, session, list);
-    if (found === null) throw malformed();
-    return Readable.from(found);
+    try {
+      const result = await runScript(session, SURVEY, [path, list], { signal, timeoutMs: SURVEY_MS });
+      const refused = refusal(result, path, 'read');
+      if (refused !== null) throw refused;
+      const found = await session.readFile({ path: list }, { signal });
+      if (found === null) throw malformed();
+      return Readable.from(found);
+    } finally {
+      // What has been opened is still sent.
+      await remove(context, session, list);
+    }
   });
   const unpacked = stream.pipe(createGunzip());
   // `pipe` does not propagate errors of its source.

@@ -8,8 +8,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
-import type { SandboxStatus } from '../../../engines/engine.ts';
-import type { Registry, SandboxOwner } from '../../../registry/types.ts';
+import type { Registry, SandboxOwner, SandboxView } from '../../../registry/types.ts';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import type { Logger } from '../../../shared/log.ts';
 import type { Refusal } from '../reply.ts';
@@ -124,7 +123,7 @@ async function* bounded(
   }
 }
 
-const ENDED = ['stopped', 'aborted', 'failed'] satisfies SandboxStatus[];
+const ENDED = ['stopped', 'aborted', 'failed'] satisfies SandboxView['status'][];
 const HEADERS = { 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' };
 
 function invalidUse({ method, headers }: IncomingMessage, path: GitPath): Refusal | null {

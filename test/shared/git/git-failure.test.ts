@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { gitFailure } from '../../src/engines/git-failure.ts';
+import { gitFailure } from '../../../src/shared/git/git-failure.ts';
 
 it('takes only the refusal of git itself for a missing repository', () => {
   expect(gitFailure(128, '/work')).toMatchObject({ code: 'not_found', details: { path: '/work' } });

@@ -1,4 +1,4 @@
-import { SandboxError } from '../shared/errors.ts';
+import { SandboxError } from '../errors.ts';
 
 /** What a search for a program exits with if there is no such program. */
 export const NO_PROGRAM = 127;
