@@ -11,6 +11,8 @@ import {
   sh,
 } from './reference-case.ts';
 
+const GIT_URL = expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/git\/[0-9a-f]{32}$/);
+
 /** @param engine the name of the engine under test */
 export function sandboxCasesOfReference(engine: string): ReferenceCase[] {
   const box = (more?: Answer): Answer => sandbox(engine, more);
@@ -20,7 +22,11 @@ export function sandboxCasesOfReference(engine: string): ReferenceCase[] {
       command(seen, { args: ['-c', 'echo $FROM'], stdout: 'sandbox\n', stdout_bytes: 8 }),
     ),
     one('get', 'Sandbox.get()', 'sandbox_get', {}, (seen) =>
-      box({ sandbox_id: from(seen, 'create', 'sandbox_id'), created_at: from(seen, 'create', 'created_at') }),
+      box({
+        sandbox_id: from(seen, 'create', 'sandbox_id'),
+        created_at: from(seen, 'create', 'created_at'),
+        git_url: GIT_URL,
+      }),
     ),
     {
       name: 'domain',
@@ -44,6 +50,8 @@ export function sandboxCasesOfReference(engine: string): ReferenceCase[] {
     one('extend', 'extend_timeout()', 'sandbox_extend_timeout', { duration_ms: 60_000 }, () =>
       box({ timeout_ms: 360_000 }),
     ),
-    one('get: timeout after an extension', 'timeout', 'sandbox_get', {}, () => box({ timeout_ms: 360_000 })),
+    one('get: timeout after an extension', 'timeout', 'sandbox_get', {}, () =>
+      box({ timeout_ms: 360_000, git_url: GIT_URL }),
+    ),
   ];
 }

@@ -36,7 +36,13 @@ export function snapshotCasesOfReference(engine: string): ReferenceCase[] {
       next: expect.anything(),
     })),
     one('snapshot stops its source', 'snapshot()', 'sandbox_get', {}, () =>
-      box({ ...ENDED, status: 'stopped', status_reason: 'stopped by a snapshot', timeout_ms: 360_000 }),
+      box({
+        ...ENDED,
+        status: 'stopped',
+        status_reason: 'stopped by a snapshot',
+        timeout_ms: 360_000,
+        git_url: null,
+      }),
     ),
     one(
       'a stopped sandbox runs no command',
