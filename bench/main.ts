@@ -74,8 +74,8 @@ function rowsOf({ only, large }: BenchArguments): Row[] {
 async function bench(options: BenchArguments): Promise<void> {
   const rows = rowsOf(options);
   const machine = `${cpus().length} CPUs, Linux ${release()}, Node ${process.version}`;
-  if (!options.json) console.log(`${machine}\n`);
   const other = options.against === null ? null : await buildOther(options.against);
+  if (!options.json) console.log(`${machine}\n`);
   const results = [];
   try {
     for (const row of rows) {

@@ -231,7 +231,7 @@ describe("the issuer's keys", () => {
   });
 
   it('are waited for once, in however many places the metadata may be', async () => {
-    const { issuer, send } = await start({ issuer: { fetchMs: 50 } });
+    const { issuer, send } = await start({ issuer: { fetchMs: 1_000 } });
     issuer.mode = 'slow';
     expect((await send(await issuer.sign())).status).toBe(503);
     expect(issuer.requests).toBe(1);
