@@ -108,7 +108,7 @@ async function templateName(
   database: string,
   uid: number,
 ): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([9, uid, generated, CA_LINKS]));
+  const hash = createHash('sha256').update(JSON.stringify([10, uid, generated, CA_LINKS]));
   const stamp = async (name: string) => {
     const info = await lstat(join(etc, name));
     hash.update(`${name}:${info.mtimeMs}:${info.size};`);

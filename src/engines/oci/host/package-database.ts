@@ -69,11 +69,12 @@ export function atRest(status: string): string {
 
 /**
  * Servers that need what only their installation creates, and what a sandbox does not see of the host: a
- * cluster of PostgreSQL, databases, host keys of sshd, or a configuration that not everybody may read. They
- * count as not installed, so `apt-get install` creates all of it. Their programs are in `/usr` all the same.
+ * cluster of PostgreSQL, databases, host keys of sshd, the pages and enabled sites of a web server, or a
+ * configuration that not everybody may read. They count as not installed, so `apt-get install` creates all of
+ * it. Their programs are in `/usr` all the same.
  */
 const CREATES_DATA =
-  /^(postgresql-\d+(\.\d+)?|mariadb-server(-\d+\.\d+)?|mysql-server-\d+\.\d+|openssh-server|redis-server|slapd)$/;
+  /^(postgresql-\d+(\.\d+)?|mariadb-server(-\d+\.\d+)?|mysql-server-\d+\.\d+|openssh-server|redis-server|slapd|nginx-common|apache2)$/;
 
 /** dpkg's `status` without these packages, and without those that depend on them. */
 export function withoutServerData(status: string): string {

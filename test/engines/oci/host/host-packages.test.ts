@@ -225,7 +225,8 @@ describe('the package database', () => {
     const status = [dependents[2], others[0], postgres, ...dependents.slice(0, 2), ...others.slice(1)];
     expect(withoutServerData(status.join('\n'))).toBe(others.join('\n'));
     expect(withoutServerData(others.join('\n'))).toBe(others.join('\n'));
-    for (const server of ['openssh-server', 'mariadb-server', 'mysql-server-8.0', 'redis-server', 'slapd'])
+    const servers = ['openssh-server', 'mariadb-server', 'mysql-server-8.0', 'redis-server', 'slapd'];
+    for (const server of [...servers, 'nginx-common', 'apache2'])
       expect(withoutServerData([stanza(server, 'installed'), ...others].join('\n'))).toBe(others.join('\n'));
   });
 });
