@@ -41,7 +41,8 @@ describe('git fetch on the host', () => {
     expect((await git(project, 'cat-file', '-s', 'reviewed:large')).trim()).toBe('8000000');
     expect(await git(project, 'status', '--short')).toBe('');
     await expect(git(project, 'push', url, 'main:pushed')).rejects.toThrow('A sandbox takes no pushes');
-    expect(await bash('git branch --list pushed; ps -ef | grep -c "[u]pload-pack" || true')).toBe('0\n');
+    const left = () => bash('git branch --list pushed; ps -ef | grep -c "[u]pload-pack" || true');
+    await expect.poll(left).toBe('0\n');
   });
 
   it('gets those of a new repository below the working directory, until the sandbox ends', async () => {
@@ -73,8 +74,11 @@ describe('git fetch on the host', () => {
       files: [{ path: 'bin/git', content: script.replace('head', '/usr/bin/head'), mode: '0755' }],
     });
     await expect(git(project, 'fetch', url, 'main')).rejects.toThrow('protocol error');
-    // What it left running is killed with its connection.
-    const ps = await server.call('sandbox_run_command', { cmd: '/usr/bin/ps', args: ['-ef'] });
-    expect(String(ps.structured['stdout'])).not.toContain('sleep 1000');
+    // What it left running is killed soon after its connection has ended.
+    const processes = async () => {
+      const ps = await server.call('sandbox_run_command', { cmd: '/usr/bin/ps', args: ['-ef'] });
+      return String(ps.structured['stdout']);
+    };
+    await expect.poll(processes).not.toContain('sleep 1000');
   });
 });
