@@ -43,7 +43,7 @@ export const SOUGHT: readonly Moment[] = [
     probes: true,
     when: {
       place: 'runtime started',
-      isSo: (stateDir) => recordsIn(stateDir).some((text) => text.includes('"runtime": "probe"')),
+      isSo: (stateDir) => recordsIn(stateDir).some((text) => text.includes('"runtime": ".probe"')),
     },
   },
   {
