@@ -34,6 +34,10 @@ function cgroupSentences(host: Host, runtime: OciRuntime): string[] {
   return host.swapLimit ? buffers : ['Swap is not limited: this kernel does not account it.', ...buffers];
 }
 
+/** The kernel's limits by user (/proc/sys/user), if they could not be lowered for the users of sandboxes. */
+const SHARED_USER_LIMITS =
+  'What programs hold of inotify and fanotify counts as that of the server’s user: this host does not let the server set /proc/sys/user.';
+
 /** The resources of a sandbox on this host, and the limits of the contract that it cannot enforce. */
 export async function ociLimits(context: OciContext, signal: AbortSignal): Promise<EngineLimits> {
   const host = await context.host();
@@ -41,6 +45,7 @@ export async function ociLimits(context: OciContext, signal: AbortSignal): Promi
   const notEnforced = cgroupSentences(host, runtime);
   if (host.mounts === 'by-runtime') notEnforced.push(...RUNTIME_MOUNT_LIMITATIONS);
   if (!runtime.egress) notEnforced.push('There is no network but loopback: nf_tables cannot be set up here.');
+  if (!runtime.userLimits) notEnforced.push(SHARED_USER_LIMITS);
   notEnforced.push(diskSentence(context.diskMb));
   return {
     isolation: `${runtime.name} ${runtime.version}, ${USERS[host.idMap.kind]}, cgroups ${host.cgroupLayout}`,

@@ -11,7 +11,7 @@ import type { SessionInfo, SessionLimits, ShellInfo } from '../types.ts';
 import { capabilitiesOf } from './capabilities.ts';
 
 /** A sandbox that is too busy to answer must not delay what is known without it. */
-const LISTENERS_MS = 150;
+const LISTENERS_MS = 100;
 
 /** What a session reports about itself. */
 export interface SessionState {
@@ -34,19 +34,13 @@ export async function describeSession(
   signal: AbortSignal,
 ): Promise<SessionInfo> {
   const { engine } = context;
-  const views = await mapConcurrent(state.sandboxes, 8, async ({ record, ownership }) => {
-    const view = await viewIfKnown(context, record, signal);
-    if (view === null) return null;
-    const [network, listening] = await Promise.all([
-      activityOf(engine, view.sandboxId),
-      view.status === 'running' ? listenersOf(context, view.sandboxId, signal) : null,
-    ]);
-    return { ...view, ownership, network, listening };
-  });
-  const commands = await mapConcurrent(state.commandIds, 8, (id) => commandIfKnown(engine, id, signal));
-  const [runtimes, names] = await Promise.all([
+  // Nothing here waits for anything else: under load, each step in a row costs a turn of a slow event loop.
+  const [views, commands, runtimes, names, engineLimits] = await Promise.all([
+    mapConcurrent(state.sandboxes, 8, (sandbox) => describeSandbox(context, sandbox, signal)),
+    mapConcurrent(state.commandIds, 8, (id) => commandIfKnown(engine, id, signal)),
     engine.runtimes(signal),
     snapshotNames(context, state.principal),
+    engine.limits(signal),
   ]);
   return {
     sessionId: state.sessionId,
@@ -60,10 +54,25 @@ export async function describeSession(
     commands: commands.filter((command) => command !== null).filter(({ status }) => status === 'running'),
     shells: state.shells,
     limits: state.limits,
-    engineLimits: await engine.limits(signal),
+    engineLimits,
     runtimes: { ...runtimes, installed: [...names, ...runtimes.installed] },
     capabilities: capabilitiesOf(engine),
   };
+}
+
+/** Null for a sandbox that neither the engine nor a record knows any more. */
+async function describeSandbox(
+  context: RegistryContext,
+  { record, ownership }: SessionState['sandboxes'][number],
+  signal: AbortSignal,
+): Promise<SessionInfo['sandboxes'][number] | null> {
+  const [view, listening] = await Promise.all([
+    viewIfKnown(context, record, signal),
+    record.state === 'ended' ? null : listenersOf(context, record.sandboxId, signal),
+  ]);
+  if (view === null) return null;
+  const network = await activityOf(context.engine, view.sandboxId);
+  return { ...view, ownership, network, listening: view.status === 'running' ? listening : null };
 }
 
 async function activityOf({ networkPolicies }: Engine, sandboxId: string): Promise<NetworkActivity | null> {

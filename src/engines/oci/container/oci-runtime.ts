@@ -28,6 +28,8 @@ export interface OciRuntime {
   hideUnified: boolean;
   /** Whether sandboxes can have network through a gateway here. */
   egress: boolean;
+  /** Whether the kernel limits what each user of a sandbox may have of inotify and fanotify. */
+  userLimits: boolean;
 }
 
 /** The agent's `launch` command, which starts the runtime, and the mounts it makes first. */

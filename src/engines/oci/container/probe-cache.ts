@@ -25,6 +25,7 @@ const cacheSchema = z.strictObject({
     cgroups: z.enum(['cgroupfs', 'systemd', 'none']),
     hideUnified: z.boolean(),
     egress: z.boolean(),
+    userLimits: z.boolean(),
   }),
 });
 

@@ -12,6 +12,7 @@ import { descriptorLimitHint } from './gvisor.ts';
 import { newRecord } from './new-record.ts';
 import type { OciRuntime } from './oci-runtime.ts';
 import { probePlaces, readProbe, writeProbe } from './probe-cache.ts';
+import { hasUserLimits } from './user-limits.ts';
 
 /** Fastest first; `runsc` is only tried if named. */
 const KNOWN = ['crun', 'runc'];
@@ -46,8 +47,7 @@ export async function candidates(host: Host, wanted: string): Promise<OciRuntime
   for (const name of wanted === 'auto' ? KNOWN : [wanted]) {
     const path = findProgram(name);
     if (path === null) continue;
-    // The trial finds out.
-    const base = { name: baseName(name), path, version: await versionOf(path), egress: false };
+    const base = { name: baseName(name), path, version: await versionOf(path), ...NOTHING_FOUND };
     const hideUnified = root && base.name === 'crun' && host.cgroupLayout === 'hybrid';
     if (root && host.cgroupLayout !== 'none') found.push({ ...base, cgroups: 'cgroupfs', hideUnified });
     if (!root && host.cgroupLayout === 'v2') found.push({ ...base, cgroups: 'systemd', hideUnified: false });
@@ -57,11 +57,16 @@ export async function candidates(host: Host, wanted: string): Promise<OciRuntime
   return found.sort((a, b) => order[a.cgroups] - order[b.cgroups]);
 }
 
+/** What only a sandbox that runs can show. */
+type Findings = Pick<OciRuntime, 'egress' | 'userLimits'>;
+const NOTHING_FOUND: Findings = { egress: false, userLimits: false };
+
+/** `error` is null if the runtime works. */
 async function tryRuntime(
   host: Host,
   runtime: OciRuntime,
   signal: AbortSignal,
-): Promise<{ error: string | null; egress: boolean }> {
+): Promise<{ error: string | null; found: Findings }> {
   const sandboxId = newSandboxId();
   const record = newRecord(host, {
     sandboxId,
@@ -76,18 +81,24 @@ async function tryRuntime(
   const paths = await claimDirectory(host.layout, record, directoryMode(host));
   try {
     const { egress, enforced, owner } = await boot(host, runtime, paths, record, signal);
-    owner.destroy();
+    let userLimits: boolean;
+    try {
+      userLimits = await hasUserLimits(paths.agentSocket, signal);
+    } finally {
+      owner.destroy();
+    }
+    const found = { egress, userLimits };
     const missing = Object.entries(enforced).flatMap(([limit, inForce]) => (inForce ? [] : [limit]));
     // Do not promise limits that are not in force; the candidate without cgroups reports that there are none.
     if (runtime.cgroups !== 'none' && missing.length > 0) {
-      return { error: `it ran, but these limits were not in force: ${missing.join(', ')}`, egress };
+      return { error: `it ran, but these limits were not in force: ${missing.join(', ')}`, found };
     }
-    return { error: null, egress };
+    return { error: null, found };
   } catch (error) {
     if (signal.aborted) throw error;
     // Says nothing about the runtime.
     if (isDiskFullInProgram(error)) throw error instanceof SandboxError ? error : diskIsFull(error);
-    return { error: error instanceof Error ? error.message : String(error), egress: false };
+    return { error: error instanceof Error ? error.message : String(error), found: NOTHING_FOUND };
   } finally {
     await removeSandbox(host, sandboxId);
   }
@@ -97,8 +108,8 @@ async function tryRuntime(
 export async function probeRuntimes(host: Host, wanted: string, signal: AbortSignal): Promise<ProbeResult> {
   const attempts: ProbeAttempt[] = [];
   for (const candidate of await candidates(host, wanted)) {
-    const { error, egress } = await tryRuntime(host, candidate, signal);
-    const runtime = { ...candidate, egress };
+    const { error, found } = await tryRuntime(host, candidate, signal);
+    const runtime = { ...candidate, ...found };
     attempts.push({ runtime, error });
     if (error === null) return { chosen: runtime, attempts };
   }

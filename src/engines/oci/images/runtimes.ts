@@ -1,5 +1,6 @@
 /** Resolves a runtime: the host's programs, an image, or a Node release that is downloaded. */
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
+import { realpath } from 'node:fs/promises';
 import { nodeMajor } from '../../../images/image-name.ts';
 import type { ImageRecord } from '../../../images/image-record.ts';
 import type { PullStep } from '../../../images/pull-image.ts';
@@ -14,7 +15,15 @@ import { runHostProgram } from '../host/host-program.ts';
 /** The host's root file system, whatever it contains. */
 export const DEFAULT_RUNTIME = 'host';
 
-const PROBES: { path: string; pattern: RegExp; name: string }[] = [
+interface Probe {
+  path: string;
+  /** Of what `--version` prints; its group is the version of the runtime. */
+  pattern: RegExp;
+  /** The runtime without its version. */
+  name: string;
+}
+
+const PROBES: readonly Probe[] = [
   { path: '/usr/bin/node', pattern: /^v(\d+)\./, name: 'node' },
   { path: '/usr/local/bin/node', pattern: /^v(\d+)\./, name: 'node' },
   { path: '/usr/bin/python3', pattern: /^Python (3\.\d+)/, name: 'python' },
@@ -29,16 +38,28 @@ export interface ResolvedRuntime {
 let found: Promise<string[]> | null = null;
 
 async function probe(): Promise<string[]> {
-  const names = new Set<string>([DEFAULT_RUNTIME]);
-  for (const { path, pattern, name } of PROBES) {
-    try {
-      const match = pattern.exec((await runHostProgram(path, ['--version'])).output);
-      if (match) names.add(`${name}${match[1]}`);
-    } catch {
-      // Not installed.
-    }
+  const runtimes = await Promise.all(PROBES.map(probeOne));
+  return [...new Set([DEFAULT_RUNTIME, ...runtimes.filter((name) => name !== null)])];
+}
+
+/** Null if it is not installed. */
+async function probeOne({ path, pattern, name }: Probe): Promise<string | null> {
+  try {
+    const program = await realpath(path);
+    // A program that need not be started saves a busy machine a second.
+    const version = versionByPath(program) ?? (await runHostProgram(path, ['--version'])).output;
+    const match = pattern.exec(version);
+    return match && `${name}${match[1]}`;
+  } catch {
+    return null;
   }
-  return [...names];
+}
+
+/** What `--version` prints, if it is the program of this process, or a Python with its version in its name. */
+function versionByPath(program: string): string | null {
+  if (program === realpathSync(process.execPath)) return process.version;
+  const python = /\/python(3\.\d+)$/.exec(program)?.[1];
+  return python === undefined ? null : `Python ${python}`;
 }
 
 /** The runtimes of the host: `host`, and by version `node20`, `python3.11`, … */

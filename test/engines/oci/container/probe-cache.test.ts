@@ -26,6 +26,7 @@ beforeEach(() => {
     cgroups: 'cgroupfs',
     hideUnified: false,
     egress: true,
+    userLimits: true,
   };
 });
 
