@@ -17,7 +17,6 @@ const MANIFEST_TYPES = [
 ];
 const MAX_MANIFEST_BYTES = 4_194_304;
 const ATTEMPTS = 4;
-const FIRST_PAUSE_MS = 250;
 const MAX_PAUSE_MS = 10_000;
 
 export interface Manifest {
@@ -36,6 +35,7 @@ export class RegistryClient {
   readonly #http: RegistryHttp;
   readonly #credentials: Credentials | null;
   readonly #endpoints: readonly URL[];
+  readonly #retryPauseMs: number;
   /** `Authorization` by endpoint, once a challenge has been answered. */
   readonly #authorization = new Map<string, string>();
 
@@ -44,11 +44,13 @@ export class RegistryClient {
     http: RegistryHttp,
     credentials: Credentials | null,
     endpoints: readonly URL[],
+    retryPauseMs: number,
   ) {
     this.#reference = reference;
     this.#http = http;
     this.#credentials = credentials;
     this.#endpoints = endpoints;
+    this.#retryPauseMs = retryPauseMs;
   }
 
   /** @param closedBecause the addresses that must not be reached; null: none */
@@ -59,7 +61,8 @@ export class RegistryClient {
   ): Promise<RegistryClient> {
     const credentials = await findCredentials(options.credentialFiles, reference);
     const http = await RegistryHttp.open(closedBecause, options.idleMs);
-    return new RegistryClient(reference, http, credentials, endpointsOf(reference.registry, options));
+    const endpoints = endpointsOf(reference.registry, options);
+    return new RegistryClient(reference, http, credentials, endpoints, options.retryPauseMs);
   }
 
   /** For messages. */
@@ -151,7 +154,7 @@ export class RegistryClient {
         failures = now > reached ? 1 : failures + 1;
         reached = Math.max(reached, now);
         if (failures >= ATTEMPTS) throw unreachable(this.what, endpoint.host, error);
-        const pause = error.retryAfterMs ?? FIRST_PAUSE_MS * 4 ** (failures - 1);
+        const pause = error.retryAfterMs ?? this.#retryPauseMs * 4 ** (failures - 1);
         await delay(Math.min(pause, MAX_PAUSE_MS), undefined, { signal }).catch(() =>
           throwIfCancelled(signal),
         );

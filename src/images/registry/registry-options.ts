@@ -10,6 +10,8 @@ export interface RegistryOptions {
   readonly insecure: readonly string[];
   /** How long a registry may be silent, in milliseconds. */
   readonly idleMs: number;
+  /** Before the first retry, in milliseconds; each further one waits four times as long. */
+  readonly retryPauseMs: number;
   /** Null if an address may be reached for an agent; else what it is, e.g. `loopback`. */
   readonly closedBecause: (address: string) => string | null;
 }
@@ -17,12 +19,14 @@ export interface RegistryOptions {
 /** Far larger than usual images, but small enough not to fill a disk unexpectedly. */
 export const DEFAULT_MAX_IMAGE_BYTES = 16 * 1_024 ** 3;
 export const DEFAULT_IDLE_MS = 30_000;
+export const DEFAULT_RETRY_PAUSE_MS = 250;
 
 export const NO_REGISTRY_OPTIONS: RegistryOptions = {
   credentialFiles: [],
   mirrors: new Map(),
   insecure: [],
   idleMs: DEFAULT_IDLE_MS,
+  retryPauseMs: DEFAULT_RETRY_PAUSE_MS,
   closedBecause: () => null,
 };
 

@@ -57,7 +57,7 @@ export async function pullInto(
 ): Promise<RemoteImage & { paths: string[]; scratch: string }> {
   const scratch = await mkdtemp(join(folder, 'layers-'));
   const reference = requireReference(`${host}/team/app${tag}`);
-  const all = { ...NO_REGISTRY_OPTIONS, idleMs: 5_000, ...options };
+  const all = { ...NO_REGISTRY_OPTIONS, idleMs: 5_000, retryPauseMs: 1, ...options };
   const client = await RegistryClient.open(reference, all, guarded ? all.closedBecause : null);
   const until = signal ?? new AbortController().signal;
   try {
