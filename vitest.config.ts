@@ -30,6 +30,7 @@ export default defineConfig({
     },
     env: { SEED },
     globalSetup: 'test/support/runner/global-setup.ts',
+    setupFiles: 'test/support/runner/compare-bytes.ts',
     pool: 'forks',
     // No test mocks a module or changes its process, so that files can share what one has imported.
     isolate: false,

@@ -15,23 +15,49 @@ interface Written {
   lost: boolean;
 }
 
+/** What was written to one stream or to both, with where each piece starts. */
+class Pieces {
+  readonly #pieces: (Written & { start: number })[] = [];
+  totalBytes = 0;
+
+  add(written: Written): void {
+    this.#pieces.push({ ...written, start: this.totalBytes });
+    this.totalBytes += written.data.length;
+  }
+
+  /** Those that end after `from`, found by bisection: a test may write tens of thousands. */
+  *after(from: number): Generator<Written & { start: number }> {
+    let [low, high] = [0, this.#pieces.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      const { start = 0, data = Buffer.alloc(0) } = this.#pieces[middle] ?? {};
+      if (start + data.length <= from) low = middle + 1;
+      else high = middle;
+    }
+    for (let at = low; at < this.#pieces.length; at++) {
+      const piece = this.#pieces[at];
+      if (piece !== undefined) yield piece;
+    }
+  }
+}
+
 /** The captured output of one stand-in command, written by the test; runs until the test says otherwise. */
 export class WrittenOutput {
   readonly commandId = 'cmd_222222222222_abcdefgh';
-  readonly #written: Written[] = [];
+  readonly #written = { stdout: new Pieces(), stderr: new Pieces(), both: new Pieces() };
   readonly #changed = new EventTarget();
   #finished = false;
   #leftBehind = false;
 
   write(stream: OutputStream, data: string | Buffer): this {
-    this.#written.push({ stream, data: Buffer.from(data), lost: false });
+    this.#add({ stream, data: Buffer.from(data), lost: false });
     this.#changed.dispatchEvent(new Event('change'));
     return this;
   }
 
   /** Output that the bounded log has dropped. */
   lose(stream: OutputStream, bytes: number): this {
-    this.#written.push({ stream, data: Buffer.alloc(bytes), lost: true });
+    this.#add({ stream, data: Buffer.alloc(bytes), lost: true });
     return this;
   }
 
@@ -83,27 +109,29 @@ export class WrittenOutput {
     return handle;
   }
 
+  #add(written: Written): void {
+    this.#written.both.add(written);
+    this.#written[written.stream].add(written);
+  }
+
   #total(stream: ReadOutput['stream']): number {
-    const chosen = this.#written.filter((each) => stream === 'both' || each.stream === stream);
-    return chosen.reduce((sum, each) => sum + each.data.length, 0);
+    return this.#written[stream].totalBytes;
   }
 
   #read({ stream, offset, limit }: ReadOutput): OutputSlice {
     const totalBytes = this.#total(stream);
     const from = offset < 0 ? Math.max(0, totalBytes + offset) : offset;
     const chunks: OutputChunk[] = [];
-    let position = 0;
     let room = limit;
     let nextOffset = from;
     let droppedBytes = 0;
-    for (const written of this.#written.filter((each) => stream === 'both' || each.stream === stream)) {
-      const start = Math.max(from, position);
-      const held = written.data.subarray(start - position);
-      position += written.data.length;
-      if (held.length === 0 || room === 0) continue;
+    for (const written of this.#written[stream].after(from)) {
+      const start = Math.max(from, written.start);
+      const held = written.data.subarray(start - written.start);
+      if (room === 0) break;
       if (written.lost) {
         droppedBytes += held.length;
-        nextOffset = position;
+        nextOffset = written.start + written.data.length;
         continue;
       }
       const data = held.subarray(0, room);

@@ -8,6 +8,7 @@ export default defineConfig({
   test: {
     include: ['test/programs/*.ts'],
     globalSetup: 'test/support/runner/global-setup.ts',
+    setupFiles: 'test/support/runner/compare-bytes.ts',
     // The setup adds to it.
     env: {},
     pool: 'forks',

@@ -11,6 +11,7 @@ export default defineConfig({
         ? ['test/escape/escape.system.test.ts']
         : []),
     ],
+    setupFiles: 'test/support/runner/compare-bytes.ts',
     pool: 'forks',
     maxWorkers: 1,
     testTimeout: 600_000 * TIMEOUT_FACTOR,
