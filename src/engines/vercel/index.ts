@@ -7,6 +7,7 @@ import type { Engine } from '../engine.ts';
 import { withUploads } from '../workspace/uploads/with-uploads.ts';
 import { VercelCommands } from './commands/commands.ts';
 import type { ReadPolicy, VercelContext } from './context.ts';
+import { digestFiles } from './files/digest-files.ts';
 import { VercelFiles } from './files/files.ts';
 import { gitOf } from './files/git.ts';
 import { runAsRoot } from './files/run-as-root.ts';
@@ -116,6 +117,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
   return withUploads(engine, {
     guest: {
       survey: (sandboxId, path, signal, onLeftOut) => surveyTree(context, sandboxId, path, signal, onLeftOut),
+      digests: (sandboxId, ...rest) => digestFiles(context, sandboxId, ...rest),
       runAsRoot: (sandboxId, script, args, signal) => runAsRoot(context, sandboxId, script, args, signal),
       whyNotMounted: () => Promise.resolve('the sandbox runs in the cloud'),
       directoryOf: (sandboxId) => layout.sandbox(sandboxId).dir,

@@ -1,10 +1,11 @@
 import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { SURVEY } from '../../../src/engines/vercel/guest/file-scripts.ts';
+import { DIGEST_FILES, SURVEY } from '../../../src/engines/vercel/guest/file-scripts.ts';
 
 let root: string;
 let list: string;
@@ -62,4 +63,15 @@ it.each([
   expect(status).toBe(47);
   expect(stderr).toContain(said);
   expect(records()).toEqual([]);
+});
+
+it('hashes files by their names, whatever these are, without those that cannot be read', () => {
+  const names = ['-c', 'a b', 'line\nbreak', 'back\\slash'];
+  for (const name of names) writeFileSync(join(root, 'tree', name), name);
+  const paths = [...names, 'd', 'missing'].map((name) => `./${name}`);
+  const args = ['--norc', '-c', DIGEST_FILES, 'bash', join(root, 'tree'), ...paths];
+  const { status, stdout } = spawnSync('bash', args, { encoding: 'utf8' });
+  expect(status).toBe(0);
+  const hash = (text: string) => createHash('sha256').update(text).digest('hex');
+  expect(stdout).toBe(names.map((name) => `${hash(name)}  ./${name}\0`).join(''));
 });

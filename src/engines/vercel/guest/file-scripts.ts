@@ -169,6 +169,15 @@ for program in find gzip grep head; do command -v "$program" > /dev/null || { ec
 codes=("\${PIPESTATUS[@]}")
 (( codes[0] == 0 && codes[1] == 0 )) || exit 47`;
 
+/**
+ * Prints the SHA-256 of the files `$2` and on, whose paths begin with `./`, in the directory `$1`, each as
+ * `sha256sum -z` does. A file that cannot be read is left out.
+ */
+export const DIGEST_FILES = `cd -- "$1" 2> /dev/null || exit ${MISSING}
+shift
+sha256sum -z -- "$@" 2> /dev/null
+(( $? <= 1 ))`;
+
 /** Removes files if they exist. */
 export const REMOVE = `rm -f -- "$@"`;
 

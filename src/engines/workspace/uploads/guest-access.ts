@@ -31,6 +31,16 @@ export interface GuestAccess {
     signal: AbortSignal,
     onLeftOut: OnLeftOut,
   ): AsyncIterable<SurveyedEntry>;
+  /**
+   * The SHA-256 of files below a directory by their paths, without those that cannot be read. Absent where
+   * reading a file takes no call over the network.
+   */
+  digests?(
+    sandboxId: string,
+    directory: string,
+    paths: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Map<string, Buffer>>;
   /** Runs a shell script with arguments as root of the sandbox. @throws SandboxError unless it exits with 0 */
   runAsRoot(sandboxId: string, script: string, args: string[], signal: AbortSignal): Promise<void>;
   /** Why this folder cannot be mounted, to complete "…, because"; null if it can, and need not be uploaded. */

@@ -14,6 +14,8 @@ import { type Listing, surveyChanges } from './survey-changes.ts';
 /** What a single call may bring out to read it or to apply it. */
 const MAX_FETCHED_BYTES = 2 * 1_073_741_824;
 const TOGETHER = 4;
+/** How many new files are hashed ahead to find renames. More are hashed one at a time. */
+const MAX_RENAMED = 1_000;
 /** How the names of directories for what is brought out begin. */
 const FETCHED = 'fetched-';
 
@@ -27,7 +29,7 @@ export interface UploadedSandbox {
   /** The host's directory for what is brought out. */
   directory: string;
   files: Files;
-  guest: Pick<GuestAccess, 'survey'>;
+  guest: Pick<GuestAccess, 'survey' | 'digests'>;
   /** What the last call found; kept between calls, so that a diff does not list the sandbox for every file. */
   known: KnownFiles;
 }
@@ -68,7 +70,7 @@ export class UploadedFiles implements SandboxFiles {
     const listing = await surveyChanges(manifest, survey, volumes);
     known.listing = listing;
     for (const path of known.digests.keys()) if (!listing.stamps.has(path)) known.digests.delete(path);
-    await this.#digestTouched(listing, signal);
+    await this.#digestTogether(listing, signal);
     return { entries: [...listing.entries.values()], unreadable: listing.unreadable };
   }
 
@@ -125,13 +127,41 @@ export class UploadedFiles implements SandboxFiles {
     if (this.#directory !== null) await rm(await this.#directory, { recursive: true, force: true });
   }
 
-  /** Hashes files that may have been touched only, several at a time: each takes a call. */
-  async #digestTouched({ entries }: Listing, signal: AbortSignal): Promise<void> {
-    const touched = [...entries.values()].filter(({ path, kind, size }) => {
+  /** Hashes what is going to be compared together: each file by itself takes a call. */
+  async #digestTogether(listing: Listing, signal: AbortSignal): Promise<void> {
+    const { sandboxId, path: root, guest, known } = this.#of;
+    const unknown = [...this.#touched(listing), ...this.#perhapsRenamed(listing)].filter(
+      ({ path }) => known.digests.get(path)?.stamp !== listing.stamps.get(path),
+    );
+    if (unknown.length === 0) return;
+    if (guest.digests === undefined) {
+      await mapConcurrent(unknown, TOGETHER, ({ path, size }) => this.digest(path, size, signal));
+      return;
+    }
+    const paths = unknown.map(({ path }) => path);
+    for (const [path, digest] of await guest.digests(sandboxId, root, paths, signal))
+      known.digests.set(path, { stamp: listing.stamps.get(path) ?? '', digest });
+  }
+
+  /** Files that may have their old content. */
+  #touched({ entries }: Listing): SandboxEntry[] {
+    return [...entries.values()].filter(({ path, kind, size }) => {
       const uploaded = this.#of.manifest.get(path);
       return kind === 'f' && uploaded?.type === 'file' && uploaded.sizeBytes === size;
     });
-    await mapConcurrent(touched, TOGETHER, ({ path, size }) => this.digest(path, size, signal));
+  }
+
+  /** New files that are as large as a file that is gone. */
+  #perhapsRenamed({ entries }: Listing): SandboxEntry[] {
+    const { manifest } = this.#of;
+    const sizes = new Set<number>();
+    for (const { path, kind } of entries.values()) {
+      const deleted = kind === 'w' ? manifest.get(path) : undefined;
+      if (deleted?.type === 'file' && deleted.sizeBytes > 0) sizes.add(deleted.sizeBytes);
+    }
+    const fresh = ({ path, kind, size }: SandboxEntry) =>
+      kind === 'f' && sizes.has(size) && !manifest.has(path);
+    return [...entries.values()].filter(fresh).slice(0, MAX_RENAMED);
   }
 
   /** A file or link that differs from what was uploaded; null for anything else. */

@@ -5,6 +5,7 @@ import {
   mkdtempSync,
   readdirSync,
   realpathSync,
+  renameSync,
   rmSync,
   symlinkSync,
   utimesSync,
@@ -125,6 +126,25 @@ describe('an uploaded workspace that is not as expected', () => {
     rmSync(join(root, 'state/sandboxes', sandboxId, 'workspace/manifest.jsonl'));
     expect(await changesOf(sandboxId)).toEqual([]);
     expect(world.reads).toEqual(['/vercel/sandbox/a']);
+  });
+
+  it('hashes touched and renamed files in one call where each would take one over the network', async () => {
+    world = openFolderEngine(root, undefined, true);
+    const { sandboxId, at } = await make();
+    for (const name of ['a', 'b', 'gone']) utimesSync(at(name), 1, 1);
+    world.unreadable.add('gone');
+    renameSync(at('src/x'), at('src/y'));
+    const expected = [
+      ['gone', 'modified', null],
+      ['src/y', 'renamed', null],
+    ];
+    expect(await changesOf(sandboxId)).toEqual(expected);
+    expect(world.digested).toEqual([4]);
+    expect(world.reads).not.toContain('/vercel/sandbox/a');
+    world.unreadable.clear();
+    utimesSync(at('b'), 2, 2);
+    expect(await changesOf(sandboxId)).toEqual(expected.slice(1));
+    expect(world.digested).toEqual([4, 2]);
   });
 
   it('removes what a killed server has brought out', async () => {

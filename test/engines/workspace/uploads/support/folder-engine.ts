@@ -1,4 +1,5 @@
 /** An engine whose sandboxes are folders of this machine, for what is uploaded to them. */
+import { createHash } from 'node:crypto';
 import { lstatSync, mkdirSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { chmod, mkdir, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -30,12 +31,17 @@ export interface FolderEngine {
   scripts: string[][];
   /** Paths of the files that were brought out or read. */
   reads: string[];
+  /** How many files were hashed inside, by each call for several. */
+  digested: number[];
   /** Where git was asked to look. */
   repositories: string[];
 }
 
-/** @param root for sandboxes, state and records */
-export function openFolderEngine(root: string, limits?: UploadLimits): FolderEngine {
+/**
+ * @param root for sandboxes, state and records
+ * @param hashesInside whether sandboxes hash several files in a call, as those in the cloud do
+ */
+export function openFolderEngine(root: string, limits?: UploadLimits, hashesInside = false): FolderEngine {
   const memory = new MemoryEngine(() => Date.now());
   const inside = (sandboxId: string, path = '/vercel/sandbox') => join(root, 'guests', sandboxId, path);
   const self: Omit<FolderEngine, 'engine'> = {
@@ -45,6 +51,7 @@ export function openFolderEngine(root: string, limits?: UploadLimits): FolderEng
     unreadable: new Set(),
     scripts: [],
     reads: [],
+    digested: [],
     repositories: [],
   };
   const readable = (sandboxId: string, path: string): string => {
@@ -53,10 +60,17 @@ export function openFolderEngine(root: string, limits?: UploadLimits): FolderEng
     if (!refuse) return inside(sandboxId, path);
     throw new SandboxError('permission', 'no permission to read', { details: { path } });
   };
+  const digests: GuestAccess['digests'] = async (sandboxId, directory, paths) => {
+    self.digested.push(paths.length);
+    const found = paths.filter((path) => !self.unreadable.has(path));
+    const content = (path: string) => readFileSync(join(inside(sandboxId, directory), path));
+    return new Map(found.map((path) => [path, createHash('sha256').update(content(path)).digest()]));
+  };
   const guest: GuestAccess = {
     async *survey(sandboxId, path, _signal, onLeftOut) {
       yield* survey(inside(sandboxId, path), '', self.unreadable, onLeftOut);
     },
+    ...(hashesInside && { digests }),
     runAsRoot: async (_sandboxId, script, args) => {
       self.scripts.push([script, ...args]);
     },
