@@ -1,9 +1,10 @@
 /*
- * `agent unpack DIR`, run by `agent userns` with the ids of a sandbox: creates the tree that standard input describes
- * below DIR. DIR becomes the root directory of this process first, so that no name, link or `..` in the tree leads
- * outside. Each entry is a header (struct unpack_entry, in this machine's byte order, since both ends run on it), a
- * path, for links a target, and for files the content. The entry `e` ends the tree; standard output then gets the
- * number of entries whose owner could not be set. If the input ends early, so does this process, with an error.
+ * `agent unpack DIR [LAYERS]`, run by `agent userns` with the ids of a sandbox: creates the tree that standard input
+ * describes below DIR. DIR becomes the root directory of this process first, so that no name, link or `..` in the tree
+ * leads outside. The server, and never an archive, names the files of LAYERS, which trees share. Each entry is a header
+ * (struct unpack_entry, in this machine's byte order, since both ends run on it), a path, for links a target, and for
+ * files the content. The entry `e` ends the tree; standard output then gets the number of entries whose owner could not
+ * be set. If the input ends early, so does this process, with an error.
  */
 #include "host/host.h"
 
@@ -25,7 +26,11 @@
 #define CHUNK 65536
 
 struct unpack_entry {
-  char kind; /* f file, d directory, t times of a directory, l symbolic link, h hard link, r remove, c clear, e end */
+  /*
+   * f file, d directory, t times of a directory, l symbolic link, h hard link, s file shared with LAYERS, r remove,
+   * c clear, e end
+   */
+  char kind;
   char unused[3];
   uint32_t mode, uid, gid;
   int64_t mtime;
@@ -35,6 +40,7 @@ struct unpack_entry {
 
 static char path[PATH_SIZE], target[PATH_SIZE];
 static uint64_t owners_lost;
+static int layers = -1;
 
 static bool read_whole(void *to, size_t len) {
   for (char *at = to; len > 0;) {
@@ -148,18 +154,23 @@ static bool apply_entry(const struct unpack_entry *e) {
   if (e->kind == 'l') return symlink(target, path) == 0 && set_attributes(e);
   /* The target already has its attributes. A hard link to a symbolic link refers to the link itself. */
   if (e->kind == 'h') return linkat(AT_FDCWD, target, AT_FDCWD, path, 0) == 0;
+  if (e->kind == 's') return linkat(layers, target, AT_FDCWD, path, 0) == 0;
   errno = EINVAL;
   return false;
 }
 
 int host_unpack(int argc, char **argv) {
-  if (argc != 3) {
-    fprintf(stderr, "usage: agent unpack DIR\n");
+  if (argc != 3 && argc != 4) {
+    fprintf(stderr, "usage: agent unpack DIR [LAYERS]\n");
     return EX_USAGE;
   }
   /* Without the signal, writing to a dead server is an ordinary error. */
   signal(SIGPIPE, SIG_IGN);
   umask(0);
+  if (argc == 4 && (layers = open(argv[3], O_PATH | O_DIRECTORY | O_CLOEXEC)) < 0) {
+    fprintf(stderr, "open the layers: %s\n", strerror(errno));
+    return EX_SOFTWARE;
+  }
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || chdir(argv[2]) != 0 || chroot(".") != 0 || chdir("/") != 0) {
     fprintf(stderr, "enter the directory: %s\n", strerror(errno));
     return EX_SOFTWARE;

@@ -11,6 +11,8 @@ import type { StoredImage } from './image-archive.ts';
 import { wrongArchitecture } from './image-manifest.ts';
 import type { MadeImage } from './image-record.ts';
 import type { ImageStore, Staging } from './image-store.ts';
+import { notedFiles } from './layers/content-notes.ts';
+import type { StoredLayer } from './layers/stored-layer.ts';
 import { RootTree } from './root-tree.ts';
 
 /** Every sandbox has its own instances of these. */
@@ -36,8 +38,11 @@ function environmentOf(pairs: string[]): Record<string, string> {
   return bytes > MAX_ENV_BYTES ? {} : Object.fromEntries(entries);
 }
 
-/** What an image is made of: an archive of its whole root file system, or its layers. */
-export type RootfsSource = { archive: string } | Pick<StoredImage, 'layers' | 'env'>;
+/** What an image is made of: an archive of its whole root file system, its layers, or layers of the store. */
+export type RootfsSource =
+  | { archive: string }
+  | Pick<StoredImage, 'layers' | 'env'>
+  | { stored: readonly StoredLayer[]; env: string[] };
 
 /** Opens an archive or a layer of any known compression. */
 export function openArchive(path: string, limit: ByteLimit, signal: AbortSignal): AsyncIterable<Uint8Array> {
@@ -55,17 +60,21 @@ export async function buildRootfs(
   maxBytes: number,
   signal: AbortSignal,
 ): Promise<MadeImage> {
-  const { arch } = store.host;
-  const unpacker = await store.host.startUnpacker(staging.tree, signal);
+  const { arch, caLinks } = store.host;
+  const shared = 'stored' in source && source.stored.length > 0 ? store.layersDirectory : null;
+  const unpacker = await store.host.startUnpacker(staging.tree, shared, signal);
   try {
-    const { caLinks } = store.host;
-    const tree = new RootTree(
-      unpacker,
-      caLinks.bundlePaths.map((name) => `etc/${name}`),
-    );
+    const tree = new RootTree(unpacker, notedFiles(caLinks));
+    let flattenedOwners = 0;
     const unpacked = new ByteLimit(maxBytes);
     if ('archive' in source) {
       await tree.add(openArchive(source.archive, unpacked, signal));
+    } else if ('stored' in source) {
+      for (const layer of source.stored) {
+        if (signal.aborted) throw signal.reason;
+        await tree.addStored(layer);
+        flattenedOwners += layer.header.flattenedOwners;
+      }
     } else {
       for (const { path, diffId } of source.layers) {
         await tree.addLayer(() => checked(openArchive(path, unpacked, signal), diffId));
@@ -79,12 +88,13 @@ export async function buildRootfs(
     const certificates = caCertificates(tree, caLinks);
     if (certificates !== '') await writeFile(staging.caCertificates, certificates, { mode: 0o600 });
     await tree.finish();
-    const flattenedOwners = await unpacker.finish();
+    flattenedOwners += await unpacker.finish();
     return {
       kind: 'rootfs',
       version: null,
       digest: null,
       references: [],
+      layers: [],
       sizeBytes: unpacker.sizeBytes,
       env: environmentOf('env' in source ? source.env : []),
       shell: shellOf(tree),
@@ -98,8 +108,8 @@ export async function buildRootfs(
   }
 }
 
-/** Passes the bytes through and verifies them against the digest in the image's configuration. */
-async function* checked(
+/** Passes the bytes of a layer through and verifies them against the digest in the image's configuration. */
+export async function* checked(
   source: AsyncIterable<Uint8Array>,
   diffId: string | null,
 ): AsyncGenerator<Uint8Array> {

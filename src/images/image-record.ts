@@ -32,6 +32,8 @@ const recordSchema = z.strictObject({
   digest: z.string().nullable().default(null),
   /** What it was pulled as, in canonical form; empty once other images have taken its tags. */
   references: z.array(z.string()).default([]),
+  /** The layers of the store that its tree links to; empty for an image that was not pulled. */
+  layers: z.array(z.string()).default([]),
   /** Default environment of its programs. */
   env: z.record(z.string(), z.string()),
   /** Default shell of a terminal. */

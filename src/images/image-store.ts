@@ -35,8 +35,11 @@ export interface ImageStoreHost {
   readonly caLinks: CaLinks;
   /** Creates an empty directory that only the sandboxes' root can access. */
   makeTree(path: string): Promise<void>;
-  /** Starts to unpack into such a directory, with the owners that sandboxes see. */
-  startUnpacker(tree: string, signal: AbortSignal): Promise<Unpacker>;
+  /**
+   * Starts to unpack into such a directory, with the owners that sandboxes see.
+   * @param layers the directory that `shared` files are in
+   */
+  startUnpacker(tree: string, layers: string | null, signal: AbortSignal): Promise<Unpacker>;
   /** Removes whole trees, whoever owns the files in them. */
   removeTrees(paths: string[]): Promise<void>;
 }
@@ -47,6 +50,8 @@ export interface Staging {
   readonly tree: string;
   /** For temporary files. */
   readonly scratch: string;
+  /** Where layers of the image are unpacked; the directory does not exist at first. */
+  readonly layers: string;
   /** A file for the CA certificates of the image, in PEM; absent if it has none. */
   readonly caCertificates: string;
 }
@@ -73,6 +78,11 @@ export class ImageStore {
 
   constructor(host: ImageStoreHost) {
     this.host = host;
+  }
+
+  /** Where layers are that images share. */
+  get layersDirectory(): string {
+    return join(this.host.directory, '.layers');
   }
 
   /** The image's files. */
@@ -193,13 +203,14 @@ export class ImageStore {
       const staging = {
         tree: join(pending, TREE),
         scratch: join(pending, 'scratch'),
+        layers: join(pending, 'layers'),
         caCertificates: join(pending, CA_CERTIFICATES),
       };
       await mkdir(staging.scratch, { mode: 0o700 });
       await this.host.makeTree(staging.tree);
       const made = await build(staging);
       if (signal.aborted) throw signal.reason;
-      await this.host.removeTrees([staging.scratch]);
+      await this.host.removeTrees([staging.scratch, staging.layers]);
       await writeImageRecord(join(pending, RECORD), {
         ...made,
         name,

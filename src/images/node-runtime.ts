@@ -73,7 +73,7 @@ async function build(
     });
   }
   const npm = npmFor(npms, node.version);
-  const unpacker = await store.host.startUnpacker(tree, signal);
+  const unpacker = await store.host.startUnpacker(tree, null, signal);
   try {
     const home = placeOf(name);
     await unpackPackage(unpacker, registry.archive(nodePackage, node, signal), (path) =>
@@ -97,6 +97,7 @@ async function build(
       version: node.version,
       digest: null,
       references: [],
+      layers: [],
       sizeBytes: unpacker.sizeBytes,
       env: { PATH: `/vercel/${home}/bin:${PATH}` },
       shell: '/bin/bash',

@@ -2,9 +2,12 @@
 import { createHash } from 'node:crypto';
 import { anySignal } from '../shared/async/any-signal.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
-import { buildRootfs } from './build-rootfs.ts';
+import { buildRootfs, checked, openArchive } from './build-rootfs.ts';
+import { ByteLimit } from './byte-limit.ts';
 import type { ImageRecord } from './image-record.ts';
-import type { ImageStore } from './image-store.ts';
+import type { ImageStore, Staging } from './image-store.ts';
+import { LayerStore } from './layer-store/layer-store.ts';
+import type { StoredLayer } from './layers/stored-layer.ts';
 import {
   downloadLayers,
   type PullProgress,
@@ -134,27 +137,61 @@ function requireSize(canonical: string, { bytes }: RemoteImage, maxBytes: number
   );
 }
 
-/** Downloads and unpacks the layers, unless the same image has been pulled under another name. */
+/** Makes the image of its layers, unless the same image has been pulled under another name. */
 async function makeFrom(
   store: ImageStore,
   client: RegistryClient,
   image: RemoteImage,
-  { reference, maxBytes, onProgress }: PullRequest,
+  request: PullRequest,
   signal: AbortSignal,
 ): Promise<ImageRecord> {
   const name = nameOfDigest(image.digest);
   const present = await store.find(name);
   if (present !== null) return present;
-  return store.make(
-    name,
-    async (staging) => {
-      const report = (progress: PullProgress) => onProgress?.({ kind: 'download', ...progress });
-      const paths = await downloadLayers(client, image.layers, staging.scratch, report, signal);
-      onProgress?.({ kind: 'unpack' });
-      const layers = image.layers.map(({ diffId }, at) => ({ path: paths[at] ?? '', diffId }));
-      const made = await buildRootfs(store, staging, { layers, env: image.env }, maxBytes, signal);
-      return { ...made, digest: image.digest, references: [canonicalReference(reference)] };
-    },
-    signal,
-  );
+  const shared = new LayerStore(store);
+  try {
+    return await store.make(
+      name,
+      async (staging) => {
+        const layers = image.layers.map(({ diffId }) => diffId);
+        await shared.reserve(staging, layers);
+        const stored = await storedLayers(shared, staging, client, image, request, signal);
+        const made = await buildRootfs(store, staging, { stored, env: image.env }, request.maxBytes, signal);
+        return { ...made, digest: image.digest, references: [canonicalReference(request.reference)], layers };
+      },
+      signal,
+    );
+  } catch (error) {
+    await shared.removeUnused();
+    throw error;
+  }
+}
+
+/** The layers of the image, in order. Downloads and unpacks those that are not there. */
+async function storedLayers(
+  shared: LayerStore,
+  staging: Staging,
+  client: RegistryClient,
+  { layers }: RemoteImage,
+  { maxBytes, onProgress }: PullRequest,
+  signal: AbortSignal,
+): Promise<StoredLayer[]> {
+  const unpacked = new ByteLimit(maxBytes);
+  const found = new Map<string, StoredLayer>();
+  for (const { diffId } of layers) {
+    const layer = found.get(diffId) ?? (await shared.find(diffId));
+    if (layer === null) continue;
+    found.set(diffId, layer);
+    unpacked.add(layer.header.bytes);
+  }
+  const missing = layers.filter(({ diffId }) => !found.has(diffId));
+  const report = (progress: PullProgress) => onProgress?.({ kind: 'download', ...progress });
+  const paths = await downloadLayers(client, missing, staging.scratch, report, signal);
+  onProgress?.({ kind: 'unpack' });
+  for (const [at, { diffId }] of missing.entries()) {
+    if (found.has(diffId)) continue;
+    const archive = () => checked(openArchive(paths[at] ?? '', unpacked, signal), diffId);
+    found.set(diffId, await shared.add(staging, diffId, archive, signal));
+  }
+  return layers.flatMap(({ diffId }) => found.get(diffId) ?? []);
 }

@@ -1,27 +1,18 @@
 /** Applies the layers of a root file system to a tree in order, and collects what the image record needs. */
-import { SandboxError } from '../shared/errors.ts';
-import { machineOf } from './architecture.ts';
 import { pathInside, readTar, type TarEntry } from './image-tar-reader.ts';
-import { isUsablePath, type Unpacker } from './unpacker.ts';
+import { type ContentNotes, noteContent } from './layers/content-notes.ts';
+import { isIgnored, NamesLimit } from './layers/entry-rules.ts';
+import { FILES, type StoredLayer } from './layers/stored-layer.ts';
+import { isUsablePath, type TreeStep, type Unpacker } from './unpacker.ts';
 import { AddedPaths, type Removals, removalsOf, whiteoutOf } from './whiteouts.ts';
 
-/** The account files in `/etc` whose text is collected. */
-const NOTED = ['etc/passwd', 'etc/group', 'etc/nsswitch.conf'];
-const MAX_NOTED_BYTES = 1_048_576;
-const PROGRAM = /(^|\/)s?bin\/[^/]+$/;
 const SHELL = /^(usr\/)?bin\/(bash|sh)$/;
 /**
  * The CA store of a Java (`JAVA_HOME/lib/security`), and where distributions keep the one that it links to.
  */
 const JAVA_KEYSTORE =
   /(?:^|\/)lib\/security\/cacerts$|^etc\/(?:ssl\/certs|pki|pki\/ca-trust\/extracted)\/java\/cacerts$/;
-/** Kernel file systems in every sandbox, which would hide the image's files. */
-const KERNELS = /^(dev|proc|sys)\//;
 const MAX_SKIPPED_LISTED = 20;
-/** About 1.5 million files. */
-const MAX_NAMES_BYTES = 268_435_456;
-/** What a name takes in memory beyond its characters, roughly. */
-const NAME_OVERHEAD = 100;
 
 /** Thrown to stop reading a layer whose whiteouts come after what they must not remove. */
 class LateWhiteoutError extends Error {}
@@ -40,15 +31,15 @@ export class RootTree {
   hasApt = false;
   readonly skipped: string[] = [];
   skippedCount = 0;
-  #namesBytes = 0;
+  readonly #names = new NamesLimit();
   readonly #skippedDevices = new Set<string>();
   /** Times of the directories, set when the tree is complete. */
   readonly #directoryTimes = new Map<string, number>();
 
-  /** @param noted further files whose text is collected */
+  /** @param noted the files whose text is collected */
   constructor(unpacker: Unpacker, noted: readonly string[]) {
     this.#unpacker = unpacker;
-    this.#noted = new Set([...NOTED, ...noted]);
+    this.#noted = new Set(noted);
   }
 
   /** The content of a collected file, or null if there is none. */
@@ -58,7 +49,7 @@ export class RootTree {
 
   /** Adds every entry. */
   async add(source: AsyncIterable<Uint8Array>): Promise<void> {
-    await readTar(source, (entry) => this.#addEntry(entry));
+    await readTar(source, (entry) => this.#addRead(entry));
   }
 
   /**
@@ -76,7 +67,7 @@ export class RootTree {
       skipped.length = listed;
       await this.#remove(await removalsOf(open()));
       await readTar(open(), async (entry) => {
-        if (whiteoutOf(entry.path) === null) await this.#addEntry(entry);
+        if (whiteoutOf(entry.path) === null) await this.#addRead(entry);
       });
     }
   }
@@ -87,7 +78,7 @@ export class RootTree {
       const whiteout = whiteoutOf(entry.path);
       if (whiteout === null) {
         added.add(entry.path);
-        await this.#addEntry(entry);
+        await this.#addRead(entry);
       } else if (whiteout.kind !== 'none') {
         if (added.conflictsWith(whiteout)) throw new LateWhiteoutError();
         const { kind, path } = whiteout;
@@ -109,6 +100,17 @@ export class RootTree {
     }
   }
 
+  /** Applies a layer of the store, whose files it links. */
+  async addStored({ header, name, entries }: StoredLayer): Promise<void> {
+    await this.#remove(header);
+    for await (const { file, text, machine, ...entry } of entries()) {
+      await this.#addEntry(entry, async (step) => {
+        await this.#unpacker.step({ ...step, kind: 'shared', link: `${name}/${FILES}/${file}` });
+        return { text, machine };
+      });
+    }
+  }
+
   /** Must be called after the last entry. */
   async finish(): Promise<void> {
     for (const [path, mtime] of this.#directoryTimes)
@@ -120,25 +122,29 @@ export class RootTree {
       for (const path of set.keys()) if (isRemoved(path)) set.delete(path);
   }
 
-  /** Names are kept in memory, and a small archive can unpack to very many. */
-  #count(path: string): void {
-    this.#namesBytes += path.length + NAME_OVERHEAD;
-    if (this.#namesBytes <= MAX_NAMES_BYTES) return;
-    throw new SandboxError('limit_exceeded', 'The image has too many files, or names that are too long.', {
-      hint: `Its names may take ${MAX_NAMES_BYTES} bytes, with ${NAME_OVERHEAD} for each file.`,
-    });
-  }
-
   #skip(path: string, why: string): void {
     this.skippedCount += 1;
     if (this.skipped.length >= MAX_SKIPPED_LISTED) return;
     this.skipped.push(`${Buffer.from(path.slice(0, 200), 'latin1').toString('utf8')}: ${why}`);
   }
 
-  async #addEntry(entry: TarEntry): Promise<void> {
+  /** Adds an entry of an archive. */
+  #addRead(entry: TarEntry): Promise<void> {
+    return this.#addEntry(entry, async (step) => {
+      const { content, notes } = noteContent(entry, this.#noted);
+      await this.#unpacker.step(step, content);
+      return notes;
+    });
+  }
+
+  /** @param addFile adds the file */
+  async #addEntry(
+    entry: Omit<TarEntry, 'content'>,
+    addFile: (step: TreeStep) => Promise<ContentNotes>,
+  ): Promise<void> {
     const { kind, path, mode, uid, gid, mtime, size } = entry;
-    this.#count(path);
-    if (path === '' || KERNELS.test(path)) return;
+    this.#names.add(path);
+    if (isIgnored(path)) return;
     if (!isUsablePath(path) || !isUsablePath(entry.link)) return this.#skip(path, 'its path is too long');
     const link = kind === 'hardlink' ? pathInside(entry.link) : entry.link;
     if (kind === 'hardlink' && this.#skippedDevices.has(link))
@@ -154,22 +160,13 @@ export class RootTree {
     if (JAVA_KEYSTORE.test(path) && (kind === 'file' || kind === 'hardlink')) this.javaKeystores.add(path);
     if (path.startsWith('etc/') && kind !== 'directory') this.etcFiles.add(path);
     const step = { kind, path, mode, uid, gid, mtime, size };
-    if (kind === 'file') await this.#unpacker.step(step, this.#noting(entry));
+    if (kind === 'file') this.#note(path, await addFile(step));
     else if (kind === 'directory') await this.#unpacker.step(step);
     else await this.#unpacker.step({ ...step, link });
   }
 
-  async *#noting({ path, size, content }: TarEntry): AsyncGenerator<Uint8Array> {
-    const kept: Uint8Array[] = [];
-    const isNoted = this.#noted.has(path) && size <= MAX_NOTED_BYTES;
-    let first = PROGRAM.test(path);
-    for await (const chunk of content) {
-      const machine = first ? machineOf(chunk) : null;
-      if (machine !== null) this.machines.add(machine);
-      first = false;
-      if (isNoted) kept.push(chunk.slice());
-      yield chunk;
-    }
-    if (isNoted) this.texts.set(path, Buffer.concat(kept).toString('utf8'));
+  #note(path: string, { text, machine }: ContentNotes): void {
+    if (machine !== null) this.machines.add(machine);
+    if (text !== null) this.texts.set(path, text);
   }
 }

@@ -9,8 +9,11 @@ import { SandboxError } from '../shared/errors.ts';
  * (latin1).
  */
 export interface TreeStep {
-  /** `times` sets the times of a directory that is complete; `clear` empties a directory. */
-  kind: 'file' | 'directory' | 'times' | 'symlink' | 'hardlink' | 'remove' | 'clear';
+  /**
+   * `times` sets the times of a directory that is complete; `clear` empties a directory; `shared` links a file of the
+   * layers, with `link` as its path there.
+   */
+  kind: 'file' | 'shared' | 'directory' | 'times' | 'symlink' | 'hardlink' | 'remove' | 'clear';
   path: string;
   mode?: number;
   uid?: number;
@@ -33,6 +36,7 @@ export interface UnpackProcess {
 
 const KINDS = {
   file: 'f',
+  shared: 's',
   directory: 'd',
   times: 't',
   symlink: 'l',
@@ -96,8 +100,9 @@ export class Unpacker {
 
   async step(step: TreeStep, content: AsyncIterable<Uint8Array> | null = null): Promise<void> {
     await this.#write(encode(step.kind, step));
+    const isFile = step.kind === 'file' || step.kind === 'shared';
+    this.#sizeBytes += isFile ? (step.size ?? 0) : 0;
     let left = step.kind === 'file' ? (step.size ?? 0) : 0;
-    this.#sizeBytes += left;
     if (content !== null) {
       for await (const chunk of content) {
         left -= chunk.length;

@@ -42,16 +42,27 @@ export function whiteoutOf(path: string): Whiteout | null {
   return { kind: 'remove', path: `${parent}${target}` };
 }
 
+/** Collects the whiteouts of a layer. */
+export class WhiteoutList implements Removals {
+  readonly removed: string[] = [];
+  readonly cleared: string[] = [];
+  #bytes = 0;
+
+  /** @throws `limit_exceeded` */
+  add(whiteout: Whiteout): void {
+    if (whiteout.kind === 'none') return;
+    this.#bytes += whiteout.path.length;
+    if (this.#bytes > MAX_REMOVALS_BYTES) throw tooManyRemovals();
+    this[whiteout.kind === 'clear' ? 'cleared' : 'removed'].push(whiteout.path);
+  }
+}
+
 /** All whiteouts of a layer. */
 export async function removalsOf(source: AsyncIterable<Uint8Array>): Promise<Removals> {
-  const removals: Removals = { removed: [], cleared: [] };
-  let bytes = 0;
+  const removals = new WhiteoutList();
   await readTar(source, async ({ path }) => {
     const whiteout = whiteoutOf(path);
-    if (whiteout === null || whiteout.kind === 'none') return;
-    bytes += path.length;
-    if (bytes > MAX_REMOVALS_BYTES) throw tooManyRemovals();
-    removals[whiteout.kind === 'clear' ? 'cleared' : 'removed'].push(whiteout.path);
+    if (whiteout !== null) removals.add(whiteout);
   });
   return removals;
 }

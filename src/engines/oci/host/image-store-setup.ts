@@ -29,8 +29,9 @@ export function openImageStore(layout: StateLayout, agent: string, idMap: IdMap,
       await chmod(path, 0o700);
       if (idMap.kind === 'root') await chown(path, idMap.hostUid, idMap.hostGid);
     },
-    async startUnpacker(tree, signal) {
-      return new Unpacker(await startInUserns(agent, idMap, agent, ['unpack', tree], signal));
+    async startUnpacker(tree, layers, signal) {
+      const args = ['unpack', tree, ...(layers === null ? [] : [layers])];
+      return new Unpacker(await startInUserns(agent, idMap, agent, args, signal));
     },
     removeTrees: (paths) => removeTrees(agent, idMap, paths),
   });

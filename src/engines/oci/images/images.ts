@@ -102,6 +102,7 @@ export class OciImages implements Images {
     const host = await this.#context.host();
     throwIfCancelled(signal);
     await host.images.sweep();
+    await removeUnusedLayers(host);
     const { registries, runtimeImages } = this.#context.imagePolicy;
     const reference = requireReference(imageOfRuntime(request.reference, runtimeImages) ?? request.reference);
     const { pullImage } = await import('../../../images/pull-image.ts');
@@ -126,6 +127,7 @@ export class OciImages implements Images {
         if (!passed) throw error;
       }
     }
+    await removeUnusedLayers(host);
     return removed;
   }
 
@@ -146,6 +148,7 @@ export class OciImages implements Images {
     if (pulled !== null && (await host.images.untag(pulled.image.name, pulled.reference))) return;
     const name = pulled?.image.name ?? given;
     await host.images.remove(name, async () => (await usersOfImages(host)).get(name) ?? []);
+    await removeUnusedLayers(host);
   }
 
   /** The image that this reference refers to; null for an image name. @throws `not_found` */
@@ -158,6 +161,12 @@ export class OciImages implements Images {
     if (isExplicitReference(given)) throw await host.images.notFound(given);
     return null;
   }
+}
+
+async function removeUnusedLayers(host: Host): Promise<void> {
+  // Loaded on demand: most servers never remove an image.
+  const { LayerStore } = await import('../../../images/layer-store/layer-store.ts');
+  await new LayerStore(host.images).removeUnused();
 }
 
 function reasonOf(error: unknown): string {

@@ -1,0 +1,152 @@
+/**
+ * A layer in the store: a header, the list of its entries, and its files. Directories, links and deletions depend on
+ * the layers below, so only the list has them; each tree of an image applies it and links the files.
+ */
+import { createReadStream, createWriteStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createGzip } from 'node:zlib';
+import { z } from 'zod';
+import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import { writeFileAtomic } from '../../shared/fs/atomic-file.ts';
+import { diskFullError } from '../../shared/fs/disk-full.ts';
+import { ByteLimit } from '../byte-limit.ts';
+import { decompressed } from '../decompress.ts';
+import type { TarEntry } from '../image-tar-reader.ts';
+import type { ContentNotes } from './content-notes.ts';
+
+const FORMAT = 1;
+const HEADER = 'layer.json';
+const ENTRIES = 'entries.gz';
+export const FILES = 'files';
+/** Far more than a list has: names are limited when it is written. */
+const MAX_LIST_BYTES = 4_294_967_296;
+
+const headerSchema = z.strictObject({
+  format: z.literal(FORMAT),
+  /** The id mapping that its files were written with. */
+  ids: z.string(),
+  /** The files whose text the list contains. */
+  noted: z.array(z.string()),
+  /** Of the unpacked archive. */
+  bytes: z.number(),
+  flattenedOwners: z.number(),
+  /** Of the list. */
+  entries: z.number(),
+  removed: z.array(z.string()),
+  cleared: z.array(z.string()),
+});
+export type LayerHeader = Omit<z.output<typeof headerSchema>, 'format'>;
+
+const entrySchema = z.strictObject({
+  kind: z.enum(['file', 'directory', 'symlink', 'hardlink', 'device']),
+  // One character per byte, like the entries of an archive.
+  path: z.string(),
+  link: z.string(),
+  mode: z.number(),
+  uid: z.number(),
+  gid: z.number(),
+  mtime: z.number(),
+  size: z.number(),
+  /** The name of its content; null for all but files. */
+  file: z.string().nullable(),
+  /** In base64. */
+  text: z.string().nullable(),
+  machine: z.string().nullable(),
+});
+
+/** An entry whose content is in the store. */
+export type StoredEntry = Omit<TarEntry, 'content'> & ContentNotes & { file: string | null };
+
+export interface StoredLayer {
+  readonly header: LayerHeader;
+  /** Its directory's name in the store. */
+  readonly name: string;
+  entries(): AsyncGenerator<StoredEntry>;
+}
+
+export function writeHeader(directory: string, header: LayerHeader): Promise<void> {
+  return writeFileAtomic(
+    join(directory, HEADER),
+    `${JSON.stringify({ format: FORMAT, ...header })}\n`,
+    0o600,
+  );
+}
+
+/** Null if there is none, or one of another version. */
+export async function readHeader(directory: string): Promise<LayerHeader | null> {
+  try {
+    const { format: _, ...header } = headerSchema.parse(
+      JSON.parse(await readFile(join(directory, HEADER), 'utf8')),
+    );
+    return header;
+  } catch (error) {
+    const isMissing = ['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? '');
+    if (isMissing || error instanceof SyntaxError || error instanceof z.ZodError) return null;
+    throw error;
+  }
+}
+
+/** Writes the list of a layer, in order. */
+export class EntryList {
+  /** Entries so far. */
+  count = 0;
+  readonly #gzip = createGzip({ level: 1 });
+  readonly #written: Promise<void>;
+  /** Set while an entry waits. One listener serves all: a promise that lives long would keep each that is raced. */
+  #wake = (): void => {};
+
+  constructor(directory: string) {
+    const file = createWriteStream(join(directory, ENTRIES), { flags: 'wx', mode: 0o600 });
+    for (const event of ['drain', 'close']) this.#gzip.on(event, () => this.#wake());
+    this.#written = pipeline(this.#gzip, file);
+    this.#written.catch(() => {});
+  }
+
+  async add({ text, ...entry }: StoredEntry): Promise<void> {
+    this.count += 1;
+    const encoded = text === null ? null : Buffer.from(text).toString('base64');
+    if (this.#gzip.write(`${JSON.stringify({ ...entry, text: encoded })}\n`)) return;
+    if (!this.#gzip.destroyed) await new Promise<void>((resolve) => (this.#wake = resolve));
+    if (this.#gzip.destroyed) await this.#written;
+  }
+
+  async close(): Promise<void> {
+    this.#gzip.end();
+    try {
+      await this.#written;
+    } catch (error) {
+      throw diskFullError(error);
+    }
+  }
+}
+
+/** @throws `server` if the list is damaged */
+export async function* readEntries(directory: string, { entries }: LayerHeader): AsyncGenerator<StoredEntry> {
+  const source = decompressed(createReadStream(join(directory, ENTRIES)), new ByteLimit(MAX_LIST_BYTES));
+  let count = 0;
+  try {
+    for await (const line of linesOf(source)) {
+      count += 1;
+      const { text, ...entry } = entrySchema.parse(JSON.parse(line));
+      yield { ...entry, text: text === null ? null : Buffer.from(text, 'base64').toString('utf8') };
+    }
+    if (count !== entries) throw new Error(`${count} entries instead of ${entries}`);
+  } catch (error) {
+    throw new SandboxError('server', `The stored layer ${directory} is damaged.`, {
+      hint: 'Remove the images that share it with `sandbox-mcp image remove`, then pull them again.',
+      cause: error,
+    });
+  }
+}
+
+async function* linesOf(source: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  let rest = '';
+  for await (const chunk of source) {
+    // JSON as it is written here is ASCII but for characters of one byte each in paths, which are two in UTF-8.
+    const parts = (rest + Buffer.from(chunk).toString('latin1')).split('\n');
+    rest = parts.pop() ?? '';
+    for (const part of parts) yield Buffer.from(part, 'latin1').toString('utf8');
+  }
+}

@@ -1,0 +1,153 @@
+/** Images that have layers in common, from registries in memory. */
+import { randomBytes } from 'node:crypto';
+import { lstat, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { timeoutSignal } from '../conformance/support/requests.ts';
+import { ARCHITECTURE, directory, type Entry, hardlink, ociLayout, tarOf } from '../support/archives.ts';
+import { type MemoryRegistry, startMemoryRegistry } from './registry/support/memory-registry.ts';
+import { type ImagePlace, openImagePlace } from './support/image-place.ts';
+import { listTree } from './support/tree-listing.ts';
+
+const LAYER_BYTES = 1_500_000;
+
+function layer(entries: Entry[]) {
+  const plain = tarOf([directory('usr', { mode: 0o755 }), ...entries]);
+  return { plain, stored: gzipSync(plain, { level: 1 }) };
+}
+
+const random = (path: string, more: Partial<Entry> = {}): Entry => ({
+  path,
+  content: randomBytes(LAYER_BYTES),
+  ...more,
+});
+
+/** Five layers; the last deletes and replaces files of those below. */
+const SHARED = [
+  layer([random('usr/first', { mode: 0o4755, uid: 7, gid: 8, mtime: 77 })]),
+  layer([random('usr/second'), hardlink('usr/second-link', 'usr/second')]),
+  layer([random('usr/third'), { path: 'etc/passwd', content: 'someone:x:1234:1234::/:/bin/sh\n' }]),
+  layer([random('usr/fourth'), hardlink('usr/link-below', 'usr/first')]),
+  layer([random('usr/fifth'), { path: 'usr/.wh.third' }]),
+];
+const ONE = layer([random('usr/own'), { path: 'usr/.wh.second-link' }]);
+const TWO = layer([
+  { path: 'usr/.wh.first' },
+  random('usr/second', { mode: 0o600 }),
+  directory('usr/fourth'),
+  random('usr/own'),
+]);
+
+describe('images that share layers', () => {
+  let place: ImagePlace;
+  let registries: MemoryRegistry[] = [];
+  const [one, two] = [0, 1];
+  const referenceOf = (which: number) => `${registries[which]?.host}/team/app:latest`;
+  const pull = (which: number) =>
+    place.images.pull({ reference: referenceOf(which), maxBytes: 1e8 }, timeoutSignal());
+  const remove = (which: number) => place.images.remove(referenceOf(which), timeoutSignal());
+  const images = () => join(place.stateDir, 'images');
+  const layersStored = () => readdir(join(images(), '.layers')).catch(() => []);
+
+  beforeAll(async () => {
+    registries = await Promise.all(
+      [ONE, TWO].map((own) =>
+        startMemoryRegistry(ociLayout([{ architecture: ARCHITECTURE, layers: [...SHARED, own] }])),
+      ),
+    );
+    place = await openImagePlace();
+    await place.images.list(timeoutSignal());
+  });
+
+  afterEach(async () => {
+    for (const { references } of await place.images.list(timeoutSignal()))
+      for (const reference of references) await place.images.remove(reference, timeoutSignal());
+  });
+
+  afterAll(async () => {
+    await place?.close();
+    for (const registry of registries) await registry.close();
+  });
+
+  it('take the disk of their union, and download each layer once', async () => {
+    const first = await pull(one);
+    const alone = await diskUsage(images());
+    const requested = registries[1]?.requests ?? [];
+    requested.length = 0;
+    const second = await pull(two);
+    // Of the second image, the two files that only its own layer has.
+    const added = (await diskUsage(images())) - alone;
+    expect(added).toBeGreaterThan(2 * LAYER_BYTES);
+    expect(added).toBeLessThan(2.2 * LAYER_BYTES);
+    // Its configuration and its own layer.
+    expect(requested.filter((line) => line.includes('/blobs/'))).toHaveLength(2);
+    expect(await layersStored()).toHaveLength(7);
+    expect(second.sizeBytes).toBeGreaterThan(first.sizeBytes);
+  });
+
+  it('are each what their own layers say', async () => {
+    const before = await treeOf(await pull(one));
+    expect(before.map((line) => line.split(' ')[0])).toEqual(
+      ['fifth', 'first', 'fourth', 'link-below', 'own', 'second'].map((name) => `usr/${name}`),
+    );
+    expect(before[1]).toMatch(/^usr\/first 4755 7:8 77 1500000 bytes/);
+    expect(before[3]).toMatch(/ = usr\/first$/);
+    const passwd = await readFile(join(place.tree((await pull(one)).name), 'etc/passwd'), 'utf8');
+    expect(passwd).toContain('someone:x:1234');
+    const after = await treeOf(await pull(two));
+    expect(after.map((line) => line.split(' ').slice(0, 2).join(' '))).toEqual(
+      ['fifth 644', 'fourth 755', 'link-below 4755', 'own 644', 'second 600', 'second-link 644'].map(
+        (words) => `usr/${words}`,
+      ),
+    );
+    // Nothing of it changed the files that the first has too.
+    expect(await treeOf(await pull(one))).toEqual(before);
+  });
+
+  it('keep their layers until the last of them is removed', async () => {
+    await pull(one);
+    const kept = await treeOf(await pull(two));
+    await remove(one);
+    expect(await layersStored()).toHaveLength(6);
+    expect(await treeOf(await pull(two))).toEqual(kept);
+    await remove(two);
+    expect((await readdir(images())).filter((name) => !name.includes('lock'))).toEqual([]);
+  });
+
+  it('download a layer again that is damaged, if they are pulled anew', async () => {
+    await pull(one);
+    for (const name of await layersStored())
+      await writeFile(join(images(), '.layers', name, 'layer.json'), '{"format":0}');
+    expect(await treeOf(await pull(two))).toHaveLength(6);
+    for (const name of await layersStored())
+      await writeFile(join(images(), '.layers', name, 'entries.gz'), 'nonsense');
+    await remove(one);
+    await expect(pull(one)).rejects.toMatchObject({
+      code: 'server',
+      message: expect.stringContaining('damaged'),
+      hint: expect.stringContaining('image remove'),
+    });
+    await remove(two);
+    expect(await treeOf(await pull(one))).toHaveLength(6);
+  });
+
+  /** Below `usr`, with the owners that sandboxes see. */
+  async function treeOf({ name }: { name: string }): Promise<string[]> {
+    const base = Number(await readFile(join(place.stateDir, 'uid-range.json'), 'utf8'));
+    return (await listTree(place.tree(name), base)).filter((line) => line.startsWith('usr/'));
+  }
+});
+
+/** Bytes on disk, each file once. */
+async function diskUsage(root: string): Promise<number> {
+  const seen = new Set<number>();
+  let total = 0;
+  for (const entry of await readdir(root, { recursive: true })) {
+    const { ino, blocks } = await lstat(join(root, entry));
+    if (seen.has(ino)) continue;
+    seen.add(ino);
+    total += blocks * 512;
+  }
+  return total;
+}
