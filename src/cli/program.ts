@@ -194,13 +194,17 @@ function addImageVerbs(dependencies: Dependencies, terminal: Terminal, verb: Add
     )
     .option('--image <name>', 'which image, if the archive contains several')
     .option('--max-size <size>', 'maximum size once unpacked', DEFAULT_MAX_SIZE);
-  verb('build', 'build the image of a folder with buildah, as the runtime NAME', (config, command) => {
-    const [name = '', directory = ''] = command.args;
-    const maxSize = String(command.getOptionValue('maxSize'));
-    return dependencies.withImages(config, (images) =>
-      buildImage(images, { name, directory, maxSize }, terminal),
-    );
-  })
+  verb(
+    'build',
+    'build the image of a folder with buildah or Docker, as the runtime NAME',
+    (config, command) => {
+      const [name = '', directory = ''] = command.args;
+      const maxSize = String(command.getOptionValue('maxSize'));
+      return dependencies.withImages(config, (images) =>
+        buildImage(images, { name, directory, maxSize, searchPath: config.searchPath }, terminal),
+      );
+    },
+  )
     .argument('<name>', 'the name to use as `runtime`')
     .argument('<folder>', 'a folder with a Dockerfile, a Containerfile or a devcontainer.json')
     .option('--max-size <size>', 'maximum size once unpacked', DEFAULT_MAX_SIZE);

@@ -1,9 +1,9 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { planBuild } from '../../src/cli/image-build/build-plan.ts';
-import { buildArguments } from '../../src/cli/image-build/buildah.ts';
+import { BUILDERS, findBuilder } from '../../src/cli/image-build/builders.ts';
 
 let folder = '';
 
@@ -21,6 +21,25 @@ async function write(files: Record<string, string>): Promise<void> {
     await writeFile(join(folder, name), text);
   }
 }
+
+describe('the builder of an image', () => {
+  it('is buildah, or Docker with BuildKit where there is no buildah', async () => {
+    await expect(findBuilder([folder])).rejects.toMatchObject({
+      code: 'unavailable',
+      hint: expect.stringContaining('sandbox_snapshot'),
+    });
+    await write({ 'b/docker': '', 'a/buildah': '' });
+    const path = ['b', 'a'].map((name) => join(folder, name));
+    await expect(findBuilder(path)).rejects.toThrow('Neither');
+    await chmod(join(folder, 'b/docker'), 0o755);
+    expect(await findBuilder(path)).toMatchObject({
+      program: 'docker',
+      command: ['env', 'DOCKER_BUILDKIT=1', 'docker'],
+    });
+    await chmod(join(folder, 'a/buildah'), 0o755);
+    expect(await findBuilder(path)).toMatchObject({ program: 'buildah' });
+  });
+});
 
 describe('the plan of an image', () => {
   it('is the Dockerfile of the folder, which comes before a devcontainer', async () => {
@@ -54,9 +73,10 @@ describe('the plan of an image', () => {
       target: 'dev',
       ignored: ['features', 'postCreateCommand'],
     });
-    expect(buildArguments(plan, '/w/Dockerfile', '/w/id')).toEqual([
-      ...['build', '--layers', '--format', 'oci', '--iidfile', '/w/id', '--file', '/w/Dockerfile'],
-      ...['--build-arg', 'VERSION=--1', '--target', 'dev', '--', folder],
+    const options = ['--iidfile', '/w/id', '--file', '/w/Dockerfile', '--build-arg', 'VERSION=--1'];
+    expect(BUILDERS.map(({ build }) => build(plan, '/w/Dockerfile', '/w/id'))).toEqual([
+      ['build', '--layers', '--format', 'oci', ...options, '--target', 'dev', '--', folder],
+      ['build', ...options, '--target', 'dev', '--', folder],
     ]);
   });
 

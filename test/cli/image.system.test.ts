@@ -116,7 +116,7 @@ describe('the image commands', () => {
 
     const missing = await build({ PATH: folder });
     expect(missing).toMatchObject({ code: 1, out: '' });
-    expect(missing.err).toContain('buildah is not installed');
+    expect(missing.err).toContain('Neither buildah nor docker is installed');
     const failed = await build({ CONTAINERS_STORAGE_CONF: storage });
     expect(failed).toMatchObject({ code: 1, out: '' });
     expect(failed.err).toContain('`buildah build` failed; its message is above.');

@@ -53,15 +53,15 @@ function showImported(image: Image, terminal: Terminal): void {
 /** Builds the image of a folder and imports it. A relative path starts at the working directory. */
 export function buildImage(
   images: Images,
-  request: { directory: string; name: string; maxSize: string },
+  request: { directory: string; name: string; maxSize: string; searchPath: readonly string[] },
   terminal: Terminal,
 ): Promise<number> {
-  const { name, maxSize } = request;
+  const { name, maxSize, searchPath } = request;
   const maxBytes = bytesOf(maxSize);
   return withOwnHints(async () => {
     const [{ planBuild }, { withBuiltArchive }] = await Promise.all([
       import('../image-build/build-plan.ts'),
-      import('../image-build/buildah.ts'),
+      import('../image-build/built-archive.ts'),
     ]);
     const plan = await planBuild(resolve(request.directory));
     if (plan.ignored.length > 0)
@@ -69,7 +69,9 @@ export function buildImage(
         `sandbox-mcp: devcontainer.json: ${plan.ignored.join(', ')} have no effect on an image.\n`,
       );
     const image = await untilInterrupted((signal) =>
-      withBuiltArchive(plan, signal, (archive) => images.import({ name, archive, maxBytes }, signal)),
+      withBuiltArchive(plan, searchPath, signal, (archive) =>
+        images.import({ name, archive, maxBytes }, signal),
+      ),
     );
     showImported(image, terminal);
     return 0;
