@@ -1,6 +1,6 @@
 /** The image of the server, built from the package of this checkout on a small Debian with this machine's Node. */
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, realpath, rm, symlink } from 'node:fs/promises';
+import { copyFile, cp, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -26,16 +26,22 @@ export async function buildBase({ docker }: DockerDaemon): Promise<void> {
   const debian = await makeDebian();
   try {
     if (typeof debian === 'string') throw new Error(debian);
+    const context = join(home, 'context');
+    await mkdir(context);
+    await copyFile(debian.path, join(context, 'debian.tar'));
     const place = join(home, 'usr/local');
     for (const folder of ['bin', 'lib/node_modules']) await mkdir(join(place, folder), { recursive: true });
-    await cp(process.execPath, join(place, 'bin/node'));
+    await copyFile(process.execPath, join(place, 'bin/node'));
     const { stdout } = await run('sh', ['-c', 'command -v npm']);
     const npm = dirname(dirname(await realpath(stdout.trim())));
     await cp(npm, join(place, 'lib/node_modules/npm'), { recursive: true });
     await symlink('../lib/node_modules/npm/bin/npm-cli.js', join(place, 'bin/npm'));
     const owner = ['--owner=0', '--group=0'];
-    await run('tar', ['--append', `--file=${debian.path}`, ...owner, '-C', home, './usr']);
-    await docker('import', debian.path, BASE);
+    await run('tar', ['--create', `--file=${join(context, 'node.tar')}`, ...owner, '-C', home, './usr']);
+    const path = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+    const lines = ['FROM scratch', 'ADD debian.tar /', 'ADD node.tar /', `ENV ${path}`];
+    await writeFile(join(context, 'Dockerfile'), `${lines.join('\n')}\n`);
+    await docker('build', '--tag', BASE, context);
   } finally {
     if (typeof debian !== 'string') await debian.remove();
     await rm(home, { recursive: true, force: true });
