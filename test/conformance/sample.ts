@@ -2,21 +2,23 @@
  * The cases of the contract that every way to run sandboxes has to pass: each id map and each runtime.
  *
  * The whole contract runs once, with the ids that root gives sandboxes and the runtime that `auto` chooses.
- * Whether sandboxes belong to root, to an ordinary user's subordinate ids or to a single id, and whether crun
- * or runc starts them, changes the owners of files, what may be mounted, which cgroups limit and kill, how a
- * sandbox gets its network, and who may remove what it leaves. A sample has every case that depends on one of
- * these. The others, such as paging, refused arguments and retained output, run the same code with the same
- * input whoever runs it.
+ * Whether sandboxes belong to root, to an ordinary user's subordinate ids or to a single id changes the owners
+ * of files, what may be mounted, which cgroups limit and kill, how a sandbox gets its network, and who may
+ * remove what it leaves; whether crun or runc starts them changes less. Each sample has every case that depends
+ * on one of these. The others, such as paging, refused arguments and retained output, run the same code with the
+ * same input whoever runs it.
  *
  * `CONTRACT=whole` runs everything everywhere.
  */
 import type { Extent } from './support/subject.ts';
 
+type Sample = Readonly<Record<Group, readonly string[]>>;
+
 /**
- * The names of the sampled cases, by group. Of a case with a table a sample runs the first row. A name that no
- * case has is an error.
+ * The names of the sampled cases, by group, for another id map. Of a case with a table a sample runs the first
+ * row. A name that no case has is an error.
  */
-export const SAMPLE = {
+const ID_SAMPLE = {
   'the life of a sandbox': [
     // Start and end: mounts, namespaces, cgroups, and removal of files of other owners.
     'returns a running sandbox as requested',
@@ -124,7 +126,55 @@ export const SAMPLE = {
   interactive: [],
 } as const satisfies Readonly<Record<string, readonly string[]>>;
 
-export type Group = keyof typeof SAMPLE;
+export type Group = keyof typeof ID_SAMPLE;
+
+/** The same for another runtime, which mounts, limits, freezes and ends; files and their owners are the agent's. */
+const RUNTIME_SAMPLE: Sample = {
+  'the life of a sandbox': [
+    'returns a running sandbox as requested',
+    'stops, reports it, and stays stopped',
+    'can be stopped by another process',
+    'ends at its deadline',
+    'is forgotten without a trace, and can be forgotten twice',
+    'leaves nothing of a cancelled create',
+  ],
+  commands: [
+    // Capabilities, namespaces and cgroups.
+    'runs as an ordinary user, and as root with sudo',
+    'can be found, awaited and killed by another process',
+    'kills every descendant, wherever it moved',
+    'reports the end of a command that ended with its sandbox, and keeps its log',
+  ],
+  environment: [],
+  files: [],
+  'exploring files': [],
+  // Mounts.
+  workspaces: ID_SAMPLE.workspaces,
+  git: [],
+  ports: ['forward HTTP to a server in the sandbox', 'closes with the sandbox'],
+  // The mount of devpts.
+  shells: ['accept input, resize and report their end', 'end with their sandbox'],
+  // The freezer, and layers as mounts.
+  snapshots: [
+    'can be copies of a sandbox that keeps running',
+    'stop the sandbox and keep its files for a new sandbox',
+  ],
+  images: [
+    'are separate root file systems, which each sandbox changes only for itself',
+    'have the network access that the sandbox’s policy allows',
+  ],
+  // The network namespace.
+  sources: ['fetch a git repository: %s', 'are fetched under the sandbox’s own policy'],
+  'network policies': ID_SAMPLE['network policies'],
+  limits: ID_SAMPLE.limits,
+  output: [],
+  interactive: [],
+};
+
+export const SAMPLES: Readonly<Record<Exclude<Extent, 'whole'>, Sample>> = {
+  ids: ID_SAMPLE,
+  runtime: RUNTIME_SAMPLE,
+};
 
 /** What runs: the requested extent, or everything if the environment says so. */
 export function extentOf(requested: Extent): Extent {

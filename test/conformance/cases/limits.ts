@@ -91,7 +91,7 @@ export function limitCases(get: () => Subject, extent: Extent): void {
     it('kills trees five deep, each time', async () => {
       const { engine, create } = get();
       // The tests of the tools for commands kill more of them, also by cancelling calls.
-      const trees = extent === 'sample' || engine.name === 'vercel' ? 10 : 20;
+      const trees = extent !== 'whole' || engine.name === 'vercel' ? 10 : 20;
       const sandbox = await create();
       for (let count = 0; count < trees; count += 10) {
         const roots = await Promise.all(

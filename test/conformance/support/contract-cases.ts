@@ -1,5 +1,5 @@
 import { describe, it, type TestContext } from 'vitest';
-import { type Group, SAMPLE } from '../sample.ts';
+import { type Group, SAMPLES } from '../sample.ts';
 import type { Extent } from './subject.ts';
 
 /** Registers a case of the contract, like `it`; in a sample, only one that the sample names. */
@@ -11,7 +11,7 @@ export interface RegisterCase {
 
 /** Registers a group of cases. Throws if the sample names a case that the group does not have. */
 export function describeCases(group: Group, extent: Extent, register: (it: RegisterCase) => void): void {
-  const sampled: readonly string[] = SAMPLE[group];
+  const sampled = extent === 'whole' ? [] : SAMPLES[extent][group];
   const known = new Set<string>();
   const runs = (name: string): boolean => {
     known.add(name);
@@ -36,6 +36,6 @@ export function describeCases(group: Group, extent: Extent, register: (it: Regis
       throw new Error(`the sample names cases that do not exist: ${unknown.join('; ')}`);
   };
   // A group without tests is an error of the runner.
-  if (extent === 'sample' && sampled.length === 0) return;
+  if (extent !== 'whole' && sampled.length === 0) return;
   describe(group, registerAll);
 }

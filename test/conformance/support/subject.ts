@@ -15,8 +15,11 @@ export interface Subject {
   create(request?: Partial<CreateSandbox>): Promise<Sandbox>;
 }
 
-/** How much of the contract is run; `sample.ts` names the cases of a sample, which repeats less as well. */
-export type Extent = 'whole' | 'sample';
+/**
+ * How much of the contract is run: all of it, or a sample for another id map or another runtime; `sample.ts`
+ * names the cases of these, which repeat less as well.
+ */
+export type Extent = 'whole' | 'ids' | 'runtime';
 
 export interface EngineUnderTest {
   engine: Engine;

@@ -14,13 +14,13 @@ const EXPECTED = process.env['EXPECTED_ISOLATION'];
 describeEngineContract(
   `oci as ${USER}`,
   () => openOciEngines('auto', EXPECTED),
-  EXPECTED === undefined ? 'whole' : 'sample',
+  EXPECTED === undefined ? 'whole' : 'ids',
 );
 
 if (EXPECTED === undefined && USER === 'root') {
   // `auto` chooses the faster runtime; the other one must pass as well.
   if (findProgram('crun') !== null && findProgram('runc') !== null) {
-    describeEngineContract(`oci as ${USER}, by runc`, () => openOciEngines('runc', 'runc'), 'sample');
+    describeEngineContract(`oci as ${USER}, by runc`, () => openOciEngines('runc', 'runc'), 'runtime');
   } else {
     it(
       'with the other runtime',
