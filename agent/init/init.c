@@ -54,14 +54,18 @@ static bool silence_streams(void) {
 struct options {
   bool egress;
   bool owner;
+  uint64_t cpus;
 };
 
 static bool parse_options(char **words, struct options *wanted) {
+  static const char cpus[] = "cpus=";
   for (; *words != NULL; words++) {
     if (strcmp(*words, "egress") == 0)
       wanted->egress = true;
     else if (strcmp(*words, "owner") == 0)
       wanted->owner = true;
+    else if (strncmp(*words, cpus, strlen(cpus)) == 0 && parse_number(*words + strlen(cpus), UINT16_MAX, &wanted->cpus))
+      continue;
     else
       return false;
   }
@@ -75,7 +79,7 @@ int init_main(int argc, char **argv) {
       !parse_number(argv[2], UINT32_MAX, &protocol) || protocol != PROTOCOL_VERSION ||
       !parse_number(argv[3], DURATION_MAX, &deadline_ms) || !parse_number(argv[4], UINT32_MAX - 1, &uid) ||
       !parse_number(argv[5], UINT32_MAX - 1, &gid)) {
-    dprintf(STDERR_FILENO, "usage: agent init %d <deadline_ms> <uid> <gid> [egress] [owner]\n", PROTOCOL_VERSION);
+    dprintf(STDERR_FILENO, "usage: agent init %d <deadline_ms> <uid> <gid> [egress] [owner] [cpus=<count>]\n", PROTOCOL_VERSION);
     return EX_USAGE;
   }
   int64_t deadline_at = clock_ms(CLOCK_BOOTTIME) + (int64_t)deadline_ms;
@@ -89,6 +93,7 @@ int init_main(int argc, char **argv) {
   umask(022);
   agent.uid = (uid_t)uid;
   agent.gid = (gid_t)gid;
+  agent.cpus = (unsigned)wanted.cpus;
   agent.dir_fd = AGENT_DIR_FD;
   struct stat st;
   if (fstat(agent.dir_fd, &st) != 0) return start_failed("descriptor 3");

@@ -93,6 +93,7 @@ _Noreturn void exec_child(const struct program *p, int tty_fd, int out_fd, int e
   if (tty_fd >= 0 && ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0) report_failure(STEP_TERMINAL);
   if (!lower_limit(RLIMIT_CORE, 0) || (p->nproc > 0 && !lower_limit(RLIMIT_NPROC, p->nproc)))
     report_failure(STEP_LIMITS);
+  narrow_affinity(agent.cpus);
   const char *failed = NULL;
   uid_t uid = p->sudo ? 0 : agent.uid;
   gid_t gid = p->sudo ? 0 : agent.gid;

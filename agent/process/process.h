@@ -15,6 +15,7 @@ struct agent {
   int proc_fd; /* /proc as it was before any user code ran */
   uid_t uid;
   gid_t gid;
+  unsigned cpus; /* how many processors programs shall count; 0: all */
 };
 extern struct agent agent;
 
@@ -69,6 +70,13 @@ size_t kill_tree_count(void); /* processes killed by the rounds since kill_tree_
 int pidfd_open_process(pid_t pid); /* -1 if the process is gone or the kernel has no pidfds */
 /* Signals the process that `pidfd` refers to, or `pid` if `pidfd` is -1. */
 int signal_process(int pidfd, pid_t pid, int sig);
+
+/*
+ * processors.c: allows this process as many processors as given, from the one it runs on, so that processes spread
+ * over all of them. For programs that count them by sched_getaffinity(2) and not by the quota of the cgroup, such as
+ * Node 20. It is no limit, since any program may undo it; failures are ignored.
+ */
+void narrow_affinity(unsigned count);
 
 /* Lowers a resource limit, hard and soft; one that is lower already stays. */
 bool lower_limit(int resource, uint64_t to);

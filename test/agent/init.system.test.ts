@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -7,6 +8,8 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { needs } from '../support/needs.ts';
 import { AgentSandbox, exists, isRoot, outcome, programs, runFrame } from './support/agent-sandbox.ts';
 import { answer, type Connection, errno, fields, frame, request } from './support/protocol.ts';
+
+const twoProcessors = needs('two processors', availableParallelism() > 1);
 
 let sandbox: AgentSandbox | null = null;
 afterEach(async () => {
@@ -35,6 +38,8 @@ describe('init', () => {
     expect(await failing('init', '2', '1', '0', '0')).toBe(64);
     expect(await failing('init', '1', 'x', '0', '0')).toBe(64);
     expect(await failing('init')).toBe(64);
+    expect(await failing('init', '1', '1000', '0', '0', 'cpus=')).toBe(64);
+    expect(await failing('init', '1', '1000', '0', '0', 'cpus=1x')).toBe(64);
     expect(await failing('init', '1', '1000', '0', '0')).toBe(70);
   });
 
@@ -51,6 +56,23 @@ describe('init', () => {
       `/vercel/sandbox ${box.uid} 755\n/home/vercel-sandbox ${box.uid} 755\n/var/tmp 0 1777\n` +
         '/var/log 0 755\n/var/cache 0 755\n/var/lib 0 755\n',
     );
+  });
+
+  it('gives programs the affinity of few processors, which they may widen', twoProcessors, async () => {
+    const box = await start({ cpus: 1 });
+    const script = 'nproc; taskset -p -c 0-8191 $$ > /dev/null; nproc';
+    const counts = (await box.finish(['sh', '-c', script])).out.split('\n').map(Number);
+    expect(counts[0]).toBe(1);
+    expect(counts[1]).toBeGreaterThan(1);
+    // Where one processor is busy, the kernel places further programs on another.
+    const ownList = 'grep Cpus_allowed_list /proc/self/status';
+    const busy = await box.run(['sh', '-c', `${ownList}; while :; do :; done`], { id: 'busy' });
+    await printed(busy);
+    const { out } = await box.log('busy');
+    let count = 0;
+    const another = async () => (await box.finish(['sh', '-c', ownList], { id: `p${++count}` })).out;
+    await expect.poll(another, { timeout: 20_000 }).not.toBe(out.toString());
+    busy.close();
   });
 
   it('works with a single mapped id', async () => {

@@ -78,7 +78,7 @@ export class AgentSandbox {
   ) {}
 
   static async start(
-    options: { deadlineMs?: number; single?: boolean; owner?: boolean } = {},
+    options: { deadlineMs?: number; single?: boolean; owner?: boolean; cpus?: number } = {},
   ): Promise<AgentSandbox> {
     const folder = await programs();
     const base = await mkdtemp(join(tmpdir(), 'agent-test-'));
@@ -98,6 +98,7 @@ export class AgentSandbox {
         String(uid),
         String(uid),
         ...(options.owner ? ['owner'] : []),
+        ...(options.cpus === undefined ? [] : [`cpus=${options.cpus}`]),
       ]),
       { stdio: ['pipe', 'pipe', 'pipe', dirFd, options.owner ? 'pipe' : 'ignore'] },
     );

@@ -160,7 +160,7 @@ export function ociConfig(request: ConfigRequest) {
   const { idMap, cgroup } = request;
   const agentArguments = [
     ...['init', PROTOCOL_VERSION, request.deadlineMs, idMap.uid, idMap.gid],
-    ...['egress', 'owner'],
+    ...['egress', 'owner', `cpus=${Math.ceil(request.vcpus)}`],
   ].map(String);
   return {
     ociVersion: '1.0.2',
