@@ -32,6 +32,54 @@ public class Get {
 }
 `;
 
+const GO = `package main
+import ("fmt"; "io"; "net/http"; "os")
+func main() {
+  answer, err := http.Get(os.Args[1])
+  if err != nil { fmt.Println(err); os.Exit(1) }
+  body, _ := io.ReadAll(answer.Body)
+  fmt.Println(string(body), answer.TLS.PeerCertificates[0].Issuer)
+}
+`;
+/** Fetches `PAGE` and prints it. */
+const SCRIPT = `console.log(await (await fetch('${PAGE}')).text())`;
+/** Not a Python package, which pip says once it has downloaded and unpacked it. */
+const ARCHIVE = new URL('is-number/-/is-number-7.0.0.tgz', SITE).href;
+
+interface Client {
+  packages?: string[];
+  /** Prints what it fetched. */
+  script: string;
+  /** What that contains; by default the content of the page. */
+  shows?: RegExp | string;
+}
+
+/** TLS clients that bring a list of CAs, or a way to find it, of their own. */
+const CLIENTS: Record<string, Client> = {
+  Ruby: { packages: ['ruby'], script: `ruby -ropen-uri -e 'puts URI.open("${PAGE}").read'` },
+  Go: { packages: ['golang-go'], script: `go run get.go ${PAGE}` },
+  Deno: {
+    script: 'npm install --no-save deno >/dev/null && npx deno run --allow-net --allow-env get.mjs',
+  },
+  Bun: { script: 'npm install --no-save bun >/dev/null && npx bun run get.mjs' },
+  requests: {
+    packages: ['python3-requests'],
+    script: `/usr/bin/python3 -c 'import requests; print(requests.get("${PAGE}").text)'`,
+  },
+  pip: {
+    packages: ['python3-pip'],
+    script: `/usr/bin/python3 -m pip download --no-deps --no-input ${ARCHIVE} 2>&1 || true`,
+    shows: 'does not appear to be a Python project',
+  },
+  apt: { script: `/usr/lib/apt/apt-helper download-file ${PAGE} page >/dev/null && cat page` },
+  cargo: {
+    packages: ['cargo'],
+    script: `cargo init --quiet --vcs none --name fetcher fetcher && cd fetcher &&
+      echo 'number = { git = "${new URL('is-number', SITE).href}" }' >> Cargo.toml && cargo fetch 2>&1 || true`,
+    shows: /http status code: 4|HTTP status 4/i,
+  },
+};
+
 describe('programs of the web', needs(NEEDED, isDebian), () => {
   let machine: Machine;
 
@@ -83,6 +131,14 @@ describe('programs of the web', needs(NEEDED, isDebian), () => {
     await machine.install('default-jdk-headless');
     await machine.write({ 'Get.java': JAVA });
     expect(await machine.output(`java Get.java ${PAGE}`)).toBe('200\ntrue\n');
+  });
+
+  it.each(Object.entries(CLIENTS))('%s: trusts the gateway', async (_name, { packages, script, shows }) => {
+    if (packages !== undefined) await machine.install(...packages);
+    await machine.write({ 'get.go': GO, 'get.mjs': SCRIPT });
+    const fetched = await machine.output(script);
+    if (shows instanceof RegExp) expect(fetched).toMatch(shows);
+    else expect(fetched).toContain(shows ?? CONTENT);
   });
 
   it('vite: shows the host an edit at once, through the port of the sandbox', async () => {
