@@ -67,6 +67,11 @@ struct entry {
   uint64_t mtime_ms; /* NO_TIME: the time of writing */
   const char *link;
 };
+/* Follows the path of a directory in `modes`, which is read from its end: children before their parents. */
+struct mode_record {
+  mode_t mode;
+  uint16_t path_len;
+};
 struct staging {
   char target[4096], path[4096]; /* where the tree goes, and the staging directory */
   int dir_fd;
@@ -78,9 +83,7 @@ struct staging {
   mode_t file_mode;
   uint64_t file_mtime_ms;
   FILE *times; /* of directories, to be set once nothing is added to them any more; NULL while there are none */
-  /* Directories without write permission for their owner: their mode is set once everything is in place. */
-  char read_only[65536];
-  size_t read_only_len;
+  FILE *modes; /* of directories that their owner cannot write to, to be set once everything is in place; or NULL */
   uint64_t files, bytes;
   const char *what;
 };

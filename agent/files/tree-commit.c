@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -74,30 +75,49 @@ static int for_root(int stage, const char *target, pair_fn each) {
   return error;
 }
 
-/* Calls `each` for the directories whose mode is still to be set, children before their parents. */
-static void for_read_only(struct staging *s, size_t at, int target, void (*each)(int target, char *record)) {
-  if (at >= s->read_only_len) return;
-  char *record = s->read_only + at;
-  for_read_only(s, at + sizeof(mode_t) + strlen(record + sizeof(mode_t)) + 1, target, each);
-  each(target, record);
+typedef void (*mode_fn)(int target, const char *path, struct mode_record *record);
+
+/*
+ * Calls `each` for the directories whose mode is still to be set, children before their parents, and keeps what it
+ * changes of their records.
+ */
+static int for_read_only(struct staging *s, int target, mode_fn each) {
+  if (fflush(s->modes) != 0) return errno;
+  int file = fileno(s->modes);
+  for (off_t end = lseek(file, 0, SEEK_END); end > 0;) {
+    struct mode_record record;
+    char path[PATH_MAX];
+    const ssize_t size = sizeof record;
+    if (pread(file, &record, sizeof record, end - size) != size) return EIO;
+    if (record.path_len >= sizeof path || end - size < record.path_len) return EIO;
+    end -= size + record.path_len;
+    if (pread(file, path, record.path_len, end) != record.path_len) return EIO;
+    path[record.path_len] = 0;
+    each(target, path[0] == 0 ? "." : path, &record);
+    if (pwrite(file, &record, sizeof record, end + record.path_len) != size) return errno;
+  }
+  return 0;
 }
 
-static const char *record_path(const char *record) {
-  const char *path = record + sizeof(mode_t);
-  return path[0] == 0 ? "." : path;
+/* Marks a record: this directory existed, and keeps its mode. */
+#define KEEP ((mode_t)-1)
+
+static void keep_existing(int target, const char *path, struct mode_record *record) {
+  if (mode_at(target, path) != 0) record->mode = KEEP;
 }
 
-/* An existing directory keeps its mode, which a record marks with all ones. */
-static void keep_existing(int target, char *record) {
-  const mode_t keep = (mode_t)-1;
-  if (mode_at(target, record_path(record)) != 0) memcpy(record, &keep, sizeof keep);
-}
-
-static void restore_mode(int target, char *record) {
-  mode_t mode;
-  memcpy(&mode, record, sizeof mode);
+static void restore_mode(int target, const char *path, struct mode_record *record) {
   /* Best effort: a directory that a program inside has moved by now is no longer ours to change. */
-  if (mode != (mode_t)-1) (void)!fchmodat(target, record_path(record), mode, 0);
+  if (record->mode != KEEP) (void)!fchmodat(target, path, record->mode, 0);
+}
+
+static int for_read_only_in(struct staging *s, mode_fn each) {
+  if (s->modes == NULL) return 0;
+  int target = open(s->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (target < 0) return errno;
+  int error = for_read_only(s, target, each);
+  close(target);
+  return error;
 }
 
 static int commit_directory(struct staging *s) {
@@ -106,20 +126,12 @@ static int commit_directory(struct staging *s) {
     if (!S_ISDIR(s->target_mode)) return ENOTDIR;
     error = for_root(s->dir_fd, s->target, check);
     if (error != 0) return error;
-    int before = open(s->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (before < 0) return errno;
-    for_read_only(s, 0, before, keep_existing);
-    close(before);
-    error = for_root(s->dir_fd, s->target, merge);
+    error = for_read_only_in(s, keep_existing);
+    if (error == 0) error = for_root(s->dir_fd, s->target, merge);
   } else if (renameat(s->dir_fd, ROOT, AT_FDCWD, s->target) != 0) {
     error = errno;
   }
-  if (error != 0 || s->read_only_len == 0) return error;
-  int target = open(s->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (target < 0) return errno;
-  for_read_only(s, 0, target, restore_mode);
-  close(target);
-  return 0;
+  return error != 0 ? error : for_read_only_in(s, restore_mode);
 }
 
 int staging_commit(struct staging *s) {

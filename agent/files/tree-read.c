@@ -122,6 +122,13 @@ static bool read_entries(struct reader *r, DIR *dir, int depth) {
   }
 }
 
+/* Whether something is mounted at the directory; false on kernels before 5.8, which do not say. */
+static bool is_mount_point(int fd) {
+  struct statx found;
+  if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE, &found) != 0) return false;
+  return (found.stx_attributes & found.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) != 0;
+}
+
 static bool read_directory(struct reader *r, int dir_fd, const char *name, int flags, int depth) {
   struct stat st;
   if (depth > DEPTH_MAX) return fail(r, ENAMETOOLONG, "depth");
@@ -129,6 +136,8 @@ static bool read_directory(struct reader *r, int dir_fd, const char *name, int f
   if (fd < 0)
     return r->len > 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) ? true
                                                                                  : skip_or_fail(r, errno, "open");
+  /* A list is of the tree's own file system: a volume is not part of it, wherever its mount point was moved. */
+  if (r->details && r->len > 0 && is_mount_point(fd)) return close(fd), true;
   DIR *dir = fdopendir(fd);
   if (dir == NULL) {
     int error = errno;

@@ -9,6 +9,7 @@
 
 #define ROOT "root"
 #define TIMES "times"
+#define MODES "modes"
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
 
 int staging_open(struct staging *s, const char *text) {
@@ -46,21 +47,34 @@ static struct timespec time_of(uint64_t ms) {
   return (struct timespec){.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
 }
 
-/* A record is the time, then the path with its end. Kept in a file: a tree may have any number of directories. */
+/* Records of directories are kept in files: a tree may have any number of them. */
+static int open_records(struct staging *s, FILE **records, const char *name) {
+  if (*records != NULL) return 0;
+  int fd = openat(s->dir_fd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0) return errno;
+  *records = fdopen(fd, "w+");
+  if (*records != NULL) return 0;
+  int error = errno;
+  close(fd);
+  return error;
+}
+
+/* A record is the time, then the path with its end. */
 static int remember_time(struct staging *s, const struct entry *e) {
   if (e->mtime_ms == NO_TIME) return 0;
-  if (s->times == NULL) {
-    int fd = openat(s->dir_fd, TIMES, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (fd < 0) return errno;
-    s->times = fdopen(fd, "w+");
-    if (s->times == NULL) {
-      int error = errno;
-      close(fd);
-      return error;
-    }
-  }
+  int error = open_records(s, &s->times, TIMES);
+  if (error != 0) return error;
   bool written = fwrite(&e->mtime_ms, sizeof e->mtime_ms, 1, s->times) == 1 &&
                  fwrite(e->path, strlen(e->path) + 1, 1, s->times) == 1;
+  return written ? 0 : errno;
+}
+
+static int remember_mode(struct staging *s, const struct entry *e) {
+  int error = open_records(s, &s->modes, MODES);
+  if (error != 0) return error;
+  const struct mode_record record = {.mode = e->mode, .path_len = (uint16_t)strlen(e->path)};
+  bool written = fwrite(e->path, 1, record.path_len, s->modes) == record.path_len &&
+                 fwrite(&record, sizeof record, 1, s->modes) == 1;
   return written ? 0 : errno;
 }
 
@@ -73,13 +87,7 @@ static int make_directory(struct staging *s, int parent, const char *name, const
   int error = fchmod(fd, e->mode | 0700) == 0 ? 0 : errno;
   close(fd);
   if (error == 0) error = remember_time(s, e);
-  if (error != 0 || (e->mode & 0700) == 0700) return error;
-  size_t len = strlen(e->path) + 1;
-  if (len + sizeof e->mode > sizeof s->read_only - s->read_only_len) return E2BIG;
-  memcpy(s->read_only + s->read_only_len, &e->mode, sizeof e->mode);
-  memcpy(s->read_only + s->read_only_len + sizeof e->mode, e->path, len);
-  s->read_only_len += sizeof e->mode + len;
-  return 0;
+  return error != 0 || (e->mode & 0700) == 0700 ? error : remember_mode(s, e);
 }
 
 static int make_file(struct staging *s, int parent, const char *name, const struct entry *e) {
@@ -185,8 +193,9 @@ void staging_discard(struct staging *s) {
   if (s->parent_fd >= 0) close(s->parent_fd);
   if (s->dir_fd >= 0) close(s->dir_fd);
   if (s->times != NULL) fclose(s->times);
+  if (s->modes != NULL) fclose(s->modes);
   s->file = s->parent_fd = s->dir_fd = -1;
-  s->times = NULL;
+  s->times = s->modes = NULL;
   if (s->path[0] != 0) remove_tree(AT_FDCWD, s->path, 0);
   s->path[0] = 0;
 }

@@ -71,10 +71,8 @@ bool serve_tree_write(int fd, struct frame *frame) {
   char *text = NULL;
   const struct field wanted[] = {{TAG_PATH, FIELD_STRING, true, &text}};
   if (!fields_read(frame->body, frame->len, wanted, 1)) return send_protocol_error(fd);
-  memset(&staging, 0, offsetof(struct staging, read_only));
+  memset(&staging, 0, sizeof staging);
   staging.dir_fd = staging.parent_fd = staging.file = -1;
-  staging.read_only_len = 0;
-  staging.files = staging.bytes = 0;
   failed[0] = 0;
   /* Copied: the frames that follow reuse this frame's memory. */
   bool fits = strlen(text) < sizeof path;

@@ -79,7 +79,8 @@ int init_main(int argc, char **argv) {
       !parse_number(argv[2], UINT32_MAX, &protocol) || protocol != PROTOCOL_VERSION ||
       !parse_number(argv[3], DURATION_MAX, &deadline_ms) || !parse_number(argv[4], UINT32_MAX - 1, &uid) ||
       !parse_number(argv[5], UINT32_MAX - 1, &gid)) {
-    dprintf(STDERR_FILENO, "usage: agent init %d <deadline_ms> <uid> <gid> [egress] [owner] [cpus=<count>]\n", PROTOCOL_VERSION);
+    dprintf(STDERR_FILENO, "usage: agent init %d <deadline_ms> <uid> <gid> [egress] [owner] [cpus=<count>]\n",
+            PROTOCOL_VERSION);
     return EX_USAGE;
   }
   int64_t deadline_at = clock_ms(CLOCK_BOOTTIME) + (int64_t)deadline_ms;

@@ -70,12 +70,6 @@ function pathProblem({ errno, what }: AgentError, path: string): Problem | null 
         message: `"${path.slice(0, 300)}" is too long (${errno}).`,
         hint: 'Shorten it: a name may have 255 bytes, a path 4,095 bytes, and a transferred tree 200 levels.',
       };
-    case 'E2BIG':
-      return {
-        code: 'limit_exceeded',
-        message: `"${path}" is one of too many read-only directories in a tree (${errno}).`,
-        hint: 'Make the directories writable (chmod -R u+w), or leave them out: .sandboxignore does so for a workspace.',
-      };
     case 'ELOOP':
       return {
         code: 'invalid_argument',
