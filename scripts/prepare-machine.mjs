@@ -35,6 +35,7 @@ const TESTED_PROGRAMS = {
   crun: 'crun',
   runc: 'runc',
   newuidmap: 'uidmap',
+  bindfs: 'bindfs',
   busybox: 'busybox-static',
   mmdebstrap: 'mmdebstrap',
   git: 'git',

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { lstat, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -9,6 +10,9 @@ import { type RunningServer, startServer } from '../../support/server.ts';
 
 let server: RunningServer;
 let project: string;
+
+/** bindfs is a FUSE file system that shows a folder at another place. */
+const hasFuse = ['/dev/fuse', '/usr/bin/bindfs'].every((path) => existsSync(path));
 
 const git = (...args: string[]): string =>
   execFileSync('git', ['-c', 'safe.directory=*', '-C', project, ...args], { encoding: 'utf8' });
@@ -179,21 +183,28 @@ describe('a copy-on-write workspace', needs('root', process.getuid?.() === 0), (
     expect(await readFile(join(project, 'both'), 'utf8')).toBe('one\n');
   });
 
-  it('is uploaded from a file system that cannot be a layer, and is the same otherwise', async () => {
-    const place = (name: string) => join(server.cwd, 'layered', name);
+  const place = (name: string) => join(server.cwd, 'mounted', name);
+  const overlay = () => `lowerdir=${place('lower')},upperdir=${place('upper')},workdir=${place('work')}`;
+  it.for<[fileSystem: string, provision: string, mount: () => string[]]>([
+    ['an overlay', 'upload', () => ['mount', '-t', 'overlay', 'overlay', '-o', overlay(), place('merged')]],
+    ['FUSE', 'upload', () => ['bindfs', place('lower'), place('merged')]],
+    ['a file system that cannot map ids', 'upload', () => ['mount', '-t', 'ramfs', 'ramfs', place('merged')]],
+    ['tmpfs', 'overlay', () => ['mount', '-t', 'tmpfs', 'tmpfs', place('merged')]],
+  ])('is on %s, as %s, and the same otherwise', async ([fileSystem, provision, mount], context) => {
+    if (fileSystem === 'FUSE' && !hasFuse) return context.skip('needs bindfs and /dev/fuse');
     for (const name of ['lower', 'upper', 'work', 'merged']) await mkdir(place(name), { recursive: true });
-    await writeFile(join(place('lower'), 'a'), 'a\n');
-    await writeFile(join(place('lower'), '.env'), 'SECRET=host\n');
-    const layers = `lowerdir=${place('lower')},upperdir=${place('upper')},workdir=${place('work')}`;
-    execFileSync('mount', ['-t', 'overlay', 'overlay', '-o', layers, place('merged')]);
+    const [program = '', ...args] = mount();
+    execFileSync(program, args);
     try {
-      const workspace = { local_path: 'layered/merged', path: '/home/work' };
+      await writeFile(place('merged/a'), 'a\n');
+      await writeFile(place('merged/.env'), 'SECRET=host\n');
+      const workspace = { local_path: 'mounted/merged', path: '/home/work' };
       const made = await server.call('sandbox_create', { workspace });
-      expect(made.structured['workspace']).toEqual({
+      expect(made.structured['workspace'], made.text).toEqual({
         local_path: place('merged'),
         path: '/home/work',
         mode: 'copy-on-write',
-        provision: 'upload',
+        provision,
       });
       expect(await bash('cd /home/work; ls -A; stat -c %U . a; echo more >> a; mkdir d; echo f > d/f')).toBe(
         'a\nvercel-sandbox\nvercel-sandbox\n',
@@ -202,11 +213,13 @@ describe('a copy-on-write workspace', needs('root', process.getuid?.() === 0), (
       expect(diff).toContain('@@ -1,1 +1,2 @@\n a\n+more\n');
       const applied = await server.call('sandbox_apply_changes');
       expect(applied.structured).toMatchObject({ applied: [{ path: 'a' }, { path: 'd/f' }], refused: [] });
-      expect(await readFile(join(place('upper'), 'a'), 'utf8')).toBe('a\nmore\n');
+      expect(await readFile(place('merged/a'), 'utf8')).toBe('a\nmore\n');
       const info = await server.call('session_info');
-      expect(JSON.stringify(info.structured['sandboxes'])).toContain('"provision":"upload"');
+      expect(JSON.stringify(info.structured['sandboxes'])).toContain(`"provision":"${provision}"`);
+      await server.call('sandbox_stop', { blocking: true });
     } finally {
       execFileSync('umount', [place('merged')]);
+      await rm(join(server.cwd, 'mounted'), { recursive: true });
     }
   });
 

@@ -14,7 +14,7 @@ import { type CgroupLayout, canLimitSwap, cgroupLayout } from './cgroups.ts';
 import { ensureEtcTemplate } from './etc-template.ts';
 import { chooseIdMap, type IdMap } from './id-map.ts';
 import { openImageStore } from './image-store-setup.ts';
-import { type MountsBy, probeMounts } from './overlay-probe.ts';
+import { type CanMapIds, type MountsBy, probeIdMaps, probeMounts } from './overlay-probe.ts';
 import { DPKG_DATABASE, findSystemDirectories, type SystemDirectories } from './system-directories.ts';
 
 export interface Host {
@@ -24,6 +24,8 @@ export interface Host {
   agent: string;
   system: SystemDirectories;
   mounts: MountsBy;
+  /** Meaningful where root mounts. */
+  canMapIds: CanMapIds;
   etcTemplate: string;
   images: ImageStore;
   caBundle: SystemCaBundle;
@@ -145,6 +147,7 @@ export async function prepareHost(
     agent,
     system,
     mounts: await probeMounts(layout, agent, idMap, hostDirectories),
+    canMapIds: await probeIdMaps(layout, agent, idMap),
     etcTemplate,
     images: openImageStore(layout, agent, idMap, process.arch),
     caBundle: trust,

@@ -1,6 +1,7 @@
-import { chmod, mkdir, rm } from 'node:fs/promises';
+import { chmod, mkdir, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { temporaryName } from '../../../shared/fs/atomic-file.ts';
+import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
 import type { StateLayout } from '../state/state-layout.ts';
 import { runHostProgram } from './host-program.ts';
 import type { IdMap } from './id-map.ts';
@@ -25,18 +26,51 @@ export async function probeMounts(
   idMap: IdMap,
   systemDirectories: string[],
 ): Promise<MountsBy> {
+  const directories = systemDirectories.map((name) => `/${name}`);
+  return (await canMount(layout, agent, idMap, directories)) ? 'by-root' : 'by-runtime';
+}
+
+/** Tries root's mounts, with these directories of the host as lower layers. */
+async function canMount(
+  layout: StateLayout,
+  agent: string,
+  idMap: IdMap,
+  directories: readonly string[],
+): Promise<boolean> {
   const [ids] = idMap.uidMappings;
-  if (idMap.kind !== 'root' || ids === undefined) return 'by-runtime';
+  if (idMap.kind !== 'root' || ids === undefined) return false;
   const scratch = temporaryName(join(layout.trash, 'probe'));
   await mkdir(scratch);
   // The sandbox's root must traverse it.
   await chmod(scratch, 0o711);
   try {
-    const directories = systemDirectories.map((name) => `/${name}`);
     const args = ['probe-mounts', scratch, String(ids.hostID), String(ids.size), ...directories];
     const { exitCode } = await runHostProgram(agent, args);
-    return exitCode === 0 ? 'by-root' : 'by-runtime';
+    return exitCode === 0;
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
+}
+
+/** Whether root can mount a folder with the sandbox's ids. */
+export type CanMapIds = (folder: HostDirectory) => Promise<boolean>;
+
+/**
+ * Tries each file system once. That of the state directory is known: `probeMounts` has tried it.
+ */
+export async function probeIdMaps(layout: StateLayout, agent: string, idMap: IdMap): Promise<CanMapIds> {
+  const { dev } = await stat(layout.stateDir);
+  const tried = new Map<string, Promise<boolean>>();
+  return async (folder) => {
+    if (folder.stats.dev === dev) return true;
+    // The kernel gives the number of a device that was unmounted to the next one.
+    const fileSystem = `${folder.stats.dev}:${(await statfs(folder.self)).type}`;
+    const known = tried.get(fileSystem);
+    if (known !== undefined) return known;
+    // By its path: no other mount namespace takes a descriptor of this one.
+    const trying = canMount(layout, agent, idMap, [folder.path]);
+    tried.set(fileSystem, trying);
+    trying.catch(() => tried.delete(fileSystem));
+    return trying;
+  };
 }

@@ -120,10 +120,15 @@ function escapeOption(path: string): string {
  * Why a folder cannot be mounted in a sandbox; null if it can. The kernel lets root alone map the ids of a
  * host's file system, so that with subordinate ids its files would not belong to the sandbox's user.
  */
-export async function whyNotMounted({ mounts, idMap }: Host, folder: HostDirectory): Promise<string | null> {
+export async function whyNotMounted(
+  { mounts, idMap, canMapIds }: Host,
+  folder: HostDirectory,
+): Promise<string | null> {
   if (mounts !== 'by-root' && idMap.kind !== 'single') return 'the server does not run as root';
   const fileSystem = await unfitFileSystem(folder);
-  return fileSystem === null ? null : `it is on ${fileSystem}`;
+  if (fileSystem !== null) return `it is on ${fileSystem}`;
+  if (mounts !== 'by-root' || (await canMapIds(folder))) return null;
+  return 'the kernel cannot map the ids of its file system';
 }
 
 /** In the sandbox's own layer, with owners as in a new sandbox. */
