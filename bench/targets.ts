@@ -38,6 +38,13 @@ export const TARGETS: readonly Target[] = [
       'the trace of a create below: the runtime makes the same namespaces and mounts, and before it the layers, the certificate authority and the record of the owner are written, which the bare runtime finds ready made',
   },
   { row: 'call', what: 'a call of `true`', against: /^runc /, most: 0.15 },
+  { row: 'search', what: '`sandbox_search_files` in 100,000 files', against: /^grep /, most: 1.5 },
+  {
+    row: 'workspace',
+    what: '`sandbox_create` on a folder of 100,000 files',
+    against: /^without, and find/,
+    most: 1.2,
+  },
   { row: 'busy-kill', what: 'a kill among fifty busy commands', against: /alone|idle/, most: 2 },
   { row: 'owner-end-100', what: 'the end of 100 sandboxes, in ms', against: null, most: 2_000 },
 ];

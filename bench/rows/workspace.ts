@@ -32,7 +32,7 @@ export const workspaceRow: Row = {
       await server.call('sandbox_stop', { sandbox_id, blocking: true });
       return taken;
     };
-    const find = async (): Promise<number> => {
+    const find = (): number => {
       const before = performance.now();
       execFileSync('find', [folder, '-name', '.env*']);
       return performance.now() - before;
@@ -40,12 +40,12 @@ export const workspaceRow: Row = {
     return {
       contenders: [
         { label: 'with the workspace', run: () => timed({ workspace: { local_path: 'project' } }) },
+        { label: 'without, and find over the folder', run: async () => find() + (await timed({})) },
         { label: 'without', run: () => timed({}) },
-        { label: 'find over the folder', run: find },
       ],
       after: async () => {
         await server.close();
-        return ['a folder in which names are hidden is walked once'];
+        return ['a folder is walked once, to hide the names that the rules for secrets match'];
       },
     };
   },
