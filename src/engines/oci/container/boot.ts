@@ -27,7 +27,7 @@ import {
 } from '../storage/overlay-layers.ts';
 import { makeSandboxDirectories } from '../storage/rootfs.ts';
 import { makeMountPoints, volumeMounts } from '../storage/volume-mounts.ts';
-import { prepareWorkspace } from '../workspace/mount.ts';
+import { findHidden, prepareWorkspace } from '../workspace/mount.ts';
 import { ociConfig } from './oci-config.ts';
 import { type OciRuntime, startContainer } from './oci-runtime.ts';
 import { prepareUserNamespace } from './user-namespace.ts';
@@ -122,6 +122,13 @@ export async function boot(
   folder: HostDirectory | null = null,
 ): Promise<Booted> {
   const base = await findBase(host, request);
+  // Walking a large folder takes as long as the other preparations.
+  const hiding =
+    request.workspace === null || folder === null
+      ? null
+      : findHidden(host, request.workspace, folder, signal);
+  // It is awaited once the directories are there, which may fail first.
+  hiding?.catch(() => {});
   const ofImage = request.image === null ? '' : await host.images.caCertificates(request.image);
   await Promise.all([
     traced('engine', 'directories', () =>
@@ -134,9 +141,9 @@ export async function boot(
   const tops = topDirectories(base, request.baseLayers);
   await prepareBundle(host, paths, tops, request.baseLayers);
   const workspace =
-    request.workspace === null || folder === null
+    request.workspace === null || folder === null || hiding === null
       ? null
-      : await prepareWorkspace(host, paths, { workspace: request.workspace, folder }, signal);
+      : await prepareWorkspace(host, paths, { workspace: request.workspace, folder, hiding }, signal);
   await makeMountPoints(join(paths.bundle, 'rootfs'), base, request.volumes);
   const namespace = await prepareUserNamespace(host.idMap, runtime.name, paths, request.sandboxId);
   const config = ociConfig({

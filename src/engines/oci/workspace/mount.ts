@@ -1,6 +1,7 @@
 /** How a workspace gets into its sandbox: an overlay of the folder, or the folder itself. */
 import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { traced } from '../../../shared/async/traced.ts';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
 import { unfitFileSystem } from '../../workspace/folder.ts';
@@ -28,11 +29,19 @@ export interface WorkspaceMount {
   record: WorkspaceRecord;
 }
 
-/** Creates the directories of a workspace and says how to mount it. */
+/**
+ * Creates the directories of a workspace and says how to mount it.
+ *
+ * @param hiding what `findHidden` finds
+ */
 export async function prepareWorkspace(
   host: Host,
   paths: SandboxPaths,
-  { workspace, folder }: { workspace: WorkspaceRecord; folder: HostDirectory },
+  {
+    workspace,
+    folder,
+    hiding,
+  }: { workspace: WorkspaceRecord; folder: HostDirectory; hiding: Promise<string[]> },
   signal: AbortSignal,
 ): Promise<WorkspaceMount> {
   await makeMountPoint(paths, host.idMap, workspace.path);
@@ -47,7 +56,7 @@ export async function prepareWorkspace(
   for (const directory of [layers.upper, layers.work]) await chown(directory, hostUid + uid, hostGid + gid);
   await chmod(layers.upper, folder.stats.mode & 0o7777);
   for (const name of [FOLDER, MASK, MERGED]) await mkdir(join(paths.bundle, name));
-  const masked = await makeMask(host, folder, workspace, layers.mask, signal);
+  const masked = await makeMask(host, folder, layers.mask, await hiding, signal);
   const { ctimeNs } = await lstat(layers.upper, { bigint: true });
   const request = { host, paths, workspace, folder, layers, masked };
   const mounted = host.mounts === 'by-root' ? mountByRoot(request) : mountByRuntime(request);
@@ -179,19 +188,32 @@ function swappedMap(owner: number, user: number, base: number): string {
   return lines.map((line) => `${line.join(' ')}\n`).join('');
 }
 
-/** Hides what the rules name. Returns whether anything is hidden. */
+/**
+ * The paths in the folder that the sandbox must not see, one character per byte. One walk over the folder.
+ *
+ * @throws `conflict` for a live workspace that has some: it shows the folder itself
+ */
+export async function findHidden(
+  { agent }: Host,
+  { hidden, mode }: WorkspaceRecord,
+  folder: HostDirectory,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const paths = await traced('engine', 'hidden files', () => hiddenPaths(agent, folder, hidden, signal));
+  if (mode === 'live' && paths.length > 0) throw cannotHide(paths);
+  return paths;
+}
+
+/** Hides these paths. Returns whether there are any. */
 async function makeMask(
   { agent }: Host,
   folder: HostDirectory,
-  { hidden, mode }: WorkspaceRecord,
   mask: string,
+  paths: string[],
   signal: AbortSignal,
 ): Promise<boolean> {
-  const paths = await hiddenPaths(agent, folder, hidden, signal);
-  if (paths.length === 0) return false;
-  if (mode === 'live') throw cannotHide(paths);
-  await maskPaths(agent, folder, mask, paths, signal);
-  return true;
+  if (paths.length > 0) await maskPaths(agent, folder, mask, paths, signal);
+  return paths.length > 0;
 }
 
 function cannotHide(paths: string[]): SandboxError {
