@@ -8,4 +8,6 @@ export const PROGRAM_DEFAULTS: Readonly<Record<string, string>> = {
   PYTHONUNBUFFERED: '1',
   // Without it, Debian's pip refuses to install outside a virtual environment (PEP 668).
   PIP_BREAK_SYSTEM_PACKAGES: '1',
+  // Git takes it for a commit if nothing is configured, and refuses to commit otherwise.
+  EMAIL: 'vercel-sandbox@sandbox.invalid',
 };

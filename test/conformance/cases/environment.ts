@@ -57,6 +57,8 @@ export function environmentCases(get: () => Subject, extent: Extent): void {
       expect((await run(get(), 'sh', ['-c', DEFAULTS])).stdout).toBe('C.UTF-8 1 1\n');
       const env = { LANG: 'C', PYTHONUNBUFFERED: '', PIP_BREAK_SYSTEM_PACKAGES: '0' };
       expect((await run(get(), 'sh', ['-c', DEFAULTS], { env })).stdout).toBe('C 0\n');
+      const commit = 'git init -q own && cd own && git commit -q --allow-empty -m x && git log --format=%ae';
+      expect((await run(get(), 'sh', ['-c', commit])).stdout).toBe('vercel-sandbox@sandbox.invalid\n');
     });
 
     it('names the caller of sudo', async (context) => {
