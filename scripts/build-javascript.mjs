@@ -13,7 +13,7 @@ const SERVER = join(OUT_DIR, 'server.cjs');
 /** Not part of the front: loaded with the server's bundle. */
 const COMPOSITION = './composition.ts';
 /** Packages with a bundle of their own in `dist/parts`. Each is imported by the names of its exports only. */
-const SELDOM = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent'];
+const SELDOM = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent', '@redis/client'];
 /** A source file with a bundle of its own there, with its packages. */
 const TRACING = 'src/server/http/tracing/open-telemetry.ts';
 const TOOL_LIST = join(OUT_DIR, 'tools.json');

@@ -50,6 +50,7 @@ const TESTED_PROGRAMS = {
   'docker-registry': 'docker-registry',
   nginx: 'nginx-light',
   caddy: 'caddy',
+  'redis-server': 'redis-server',
   ...crossCompiler(),
 };
 

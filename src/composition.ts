@@ -18,6 +18,7 @@ import { Lazy } from './shared/async/lazy.ts';
 import { completesWithin, systemClock } from './shared/clock.ts';
 import { SandboxError } from './shared/errors.ts';
 import type { Logger, LogLevel } from './shared/log.ts';
+import type { Replica } from './shared/store/replica.ts';
 
 const VERSION = packageJson.version;
 
@@ -39,7 +40,14 @@ async function createLog(level: LogLevel, mask?: (text: string) => string): Prom
 /** The platform decides which addresses cloud sandboxes can reach. */
 const CLOUD_HOST_NETWORK = { opened: [], ownAddresses: () => [] };
 
-async function openEngine(config: Config, log: Logger): Promise<Engine> {
+/** This process as one of several replicas, or null. Closing its registry closes its store. */
+async function replicaOf({ http }: Config, log: Logger): Promise<Replica | null> {
+  if (http.store === null) return null;
+  const { openReplica } = await import('./shared/store/open-store.ts');
+  return openReplica(http.store, log);
+}
+
+async function openEngine(config: Config, log: Logger, replica: Replica | null = null): Promise<Engine> {
   if (config.engine === 'vercel') {
     const [{ createVercelEngine }, { compilePolicy }] = await Promise.all([
       import('./engines/vercel/index.ts'),
@@ -47,7 +55,7 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
     ]);
     const { stateDir, secrets, vercel } = config;
     const readPolicy = (policy: NetworkPolicy) => compilePolicy(policy, CLOUD_HOST_NETWORK, { secrets });
-    return createVercelEngine({ stateDir, ...vercel, secrets, readPolicy, log });
+    return createVercelEngine({ stateDir, ...vercel, secrets, readPolicy, log, ...(replica && { replica }) });
   }
   const { createOciEngine } = await import('./engines/oci/index.ts');
   const { stateDir, ociRuntime, npm, images, diskMb, volumeLimits, secrets, timeZone, warm } = config;
@@ -78,6 +86,7 @@ async function registryOver(
   engine: Engine,
   config: Config,
   log: Logger,
+  replica: Replica | null,
   finishLater?: () => void,
 ): Promise<Registry> {
   const [{ createRegistry }, { systemClock }] = await Promise.all([
@@ -91,6 +100,7 @@ async function registryOver(
     log,
     clock: systemClock,
     stateDir,
+    ...(replica && { store: replica.store }),
     ...(finishLater && { finishLater }),
   });
 }
@@ -147,14 +157,17 @@ async function serve(config: Config, handover: Handover | null): Promise<number>
     import('../tools/index.ts'),
   ]);
   let recovery: Promise<unknown> = Promise.resolve();
-  const engine = delayCreates(await openEngine(config, log), () => recovery);
-  const registry = await registryOver(engine, config, log, () => startClean(log));
+  const replica = await replicaOf(config, log);
+  const engine = delayCreates(await openEngine(config, log, replica), () => recovery);
+  const registry = await registryOver(engine, config, log, replica, () => startClean(log));
   const git = config.transport === 'http' ? null : publishOnLoopback(registry, log);
   const stopping = new AbortController();
   const shared = { tools: TOOLS, config, log, version: VERSION };
   const served =
     config.transport === 'http'
-      ? import('./server/http/serve-http.ts').then(({ serveHttp }) => serveHttp({ ...shared, registry }))
+      ? import('./server/http/serve-http.ts').then(({ serveHttp }) =>
+          serveHttp({ ...shared, registry, ...(replica && { replica }) }),
+        )
       : serveStdio({
           ...shared,
           session: registry.openSession('local'),
@@ -238,7 +251,8 @@ function dependencies(program: string): Dependencies {
       // The log is meant for the server; people who run a verb get it only if they ask for a level other than
       // the default.
       const log = config.logLevel === 'info' ? cliLog(report) : await createLog(config.logLevel);
-      return registryOver(await openEngine(config, log), config, log);
+      const replica = await replicaOf(config, log);
+      return registryOver(await openEngine(config, log, replica), config, log, replica);
     },
     withImages: (config, work) => withGroup(config, 'images', work),
     withVolumes: (config, work) => withGroup(config, 'volumes', work),

@@ -26,6 +26,21 @@ export const HTTP_FLAGS = [
       'URL under which clients reach the server, without `/mcp`, if a reverse proxy is in front: `https://sandbox.example`.',
   },
   {
+    name: 'store',
+    value: 'STORE',
+    repeatable: false,
+    default: 'none',
+    description:
+      'What several replicas with `--engine vercel` share, so that any of them serves any request: `redis://host:6379/0`, `rediss://…`, or a directory for replicas on one machine.',
+  },
+  {
+    name: 'replica-url',
+    value: 'URL',
+    repeatable: false,
+    default: 'the address it listens on',
+    description: 'URL under which the other replicas reach this one: `http://10.0.0.3:8931`. For `--store`.',
+  },
+  {
     name: 'allow-host',
     value: 'NAME',
     repeatable: true,

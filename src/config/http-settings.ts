@@ -4,10 +4,11 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { isLoopback } from '../shared/network/loopback.ts';
-import type { FlagName } from './flags.ts';
+import type { StoreAddress } from '../shared/store/open-store.ts';
 import { baseUrl, parseHttpUrl } from './http-url.ts';
 import { type OAuthSettings, oauthSettings } from './oauth-settings.ts';
 import { ConfigError, count, duration, oneOf, type Setting } from './setting.ts';
+import { replicaUrl, type ServerSources, storeAddress } from './store-settings.ts';
 
 /** Who a bearer token stands for. Only its SHA-256 digest is kept. */
 export interface TokenPrincipal {
@@ -21,6 +22,10 @@ export interface HttpSettings {
   readonly port: number;
   /** Without a trailing slash. Null: the address that the server listens on. */
   readonly publicUrl: string | null;
+  /** Null for a server that shares nothing with others. */
+  readonly store: StoreAddress | null;
+  /** Where other replicas reach this one, without a trailing slash. Null: the address that it listens on. */
+  readonly replicaUrl: string | null;
   /** In lower case, without ports. */
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
@@ -41,15 +46,8 @@ export interface HttpSettings {
   readonly rateLimit: number | null;
 }
 
-export interface HttpSources {
-  /** The last value given, or the default. */
-  value(name: FlagName): Setting;
-  given(name: FlagName): Setting | undefined;
-  all(name: FlagName): readonly Setting[];
+export interface HttpSources extends ServerSources {
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly cwd: string | null;
-  /** False for stdio, which needs no credentials and does not read their file. */
-  readonly serves: boolean;
 }
 
 const TOKENS_VARIABLE = 'SANDBOX_MCP_AUTH_TOKENS';
@@ -69,6 +67,8 @@ export function httpSettings(sources: HttpSources): HttpSettings {
     host: host(value('host')),
     port: port(value('port')),
     publicUrl: publicUrl === undefined ? null : baseUrl(publicUrl),
+    store: storeAddress(sources),
+    replicaUrl: replicaUrl(sources),
     allowedHosts: all('allow-host').map(hostName),
     allowedOrigins: all('allow-origin').map(origin),
     tokens: serves ? tokens(sources) : [],

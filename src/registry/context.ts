@@ -5,7 +5,8 @@ import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/log.ts';
 import type { ExposedPort, SandboxOwner } from './port-types.ts';
 import type { StagedDownloads } from './records/download-staging.ts';
-import type { RecordStore } from './records/record-store.ts';
+import type { Owners } from './records/owner.ts';
+import type { Records } from './records/records.ts';
 import type { OwnershipRecord } from './records/sandbox-record.ts';
 import type { SnapshotOwnership } from './records/snapshot-record.ts';
 
@@ -28,11 +29,12 @@ export interface RegistryContext {
   readonly config: RegistryConfig;
   readonly log: Logger;
   readonly clock: Clock;
-  readonly store: RecordStore<OwnershipRecord>;
-  readonly snapshots: RecordStore<SnapshotOwnership>;
+  readonly store: Records<OwnershipRecord>;
+  readonly snapshots: Records<SnapshotOwnership>;
+  readonly owners: Owners;
   readonly stagedDownloads: StagedDownloads;
-  /** Serialises work that must not run concurrently in this process: admissions and deadline changes. */
-  readonly lock: KeyedLock;
+  /** Serialises work that must not run concurrently: admissions and deadline changes. */
+  readonly lock: Pick<KeyedLock, 'run'>;
   /** Under which URLs forwarded ports and git repositories are shown. */
   readonly published: {
     urlOf: ((port: ExposedPort) => string) | null;

@@ -4,17 +4,21 @@ import { KeyedLock } from '../shared/async/keyed-lock.ts';
 import { type Clock, completesWithin } from '../shared/clock.ts';
 import { SandboxError } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
+import { SharedLock } from '../shared/store/shared-lock.ts';
+import type { Store } from '../shared/store/store.ts';
 import type { RegistryConfig, RegistryContext } from './context.ts';
 import type { ExposedPort, SandboxOwner } from './port-types.ts';
 import { StagedDownloads } from './records/download-staging.ts';
+import { PROCESS_OWNERS, sessionOwners } from './records/owner.ts';
 import { RecordStore } from './records/record-store.ts';
 import { sandboxRecords } from './records/sandbox-record.ts';
+import { SharedRecords } from './records/shared-records.ts';
 import { snapshotRecords } from './records/snapshot-record.ts';
 import { type Recovered, recoverSandboxes } from './recovery/recover-sandboxes.ts';
 import { countedRecords } from './sandboxes/admission.ts';
 import { OPEN_SHELLS, Quota, type Quotas, RUNNING_COMMANDS } from './sandboxes/quota.ts';
 import { RegistrySession } from './session/session.ts';
-import type { Registry, Session, SessionEndReason } from './types.ts';
+import type { MovableSession, Registry, SessionEndReason, SessionOptions } from './types.ts';
 
 /** An engine that hangs while closing must not keep the process alive. */
 const CLOSE_ENGINE_MS = 300;
@@ -26,6 +30,8 @@ export interface RegistryOptions {
   clock: Clock;
   /** Absolute. Ownership records are in its `records` folder. */
   stateDir: string;
+  /** Holds the ownership records instead if several replicas share it. Closed with the registry. */
+  store?: Store;
   /**
    * Called when a session ends before its sandboxes do: starts a recovery that outlives this process. Without
    * it, the rest is left to the next start.
@@ -35,33 +41,48 @@ export interface RegistryOptions {
 
 /** All sessions of this process on one engine. */
 export function createRegistry(options: RegistryOptions): Registry {
-  const { engine, config, log, clock, stateDir } = options;
+  const { engine, config, log, clock, stateDir, store } = options;
   const records = join(stateDir, 'records');
-  return new SessionRegistry({
-    engine,
-    config,
-    log,
-    clock,
-    store: new RecordStore(sandboxRecords, records, log),
-    snapshots: new RecordStore(snapshotRecords, join(records, 'snapshots'), log),
-    stagedDownloads: new StagedDownloads(join(records, 'downloads'), log),
-    lock: new KeyedLock(),
-    published: { urlOf: null, repositoryUrl: null },
-    finishLater: options.finishLater ?? (() => {}),
-  });
+  return new SessionRegistry(
+    {
+      engine,
+      config,
+      log,
+      clock,
+      ...(store === undefined
+        ? {
+            store: new RecordStore(sandboxRecords, records, log),
+            snapshots: new RecordStore(snapshotRecords, join(records, 'snapshots'), log),
+            owners: PROCESS_OWNERS,
+            lock: new KeyedLock(),
+          }
+        : {
+            store: new SharedRecords(sandboxRecords, store, log),
+            snapshots: new SharedRecords(snapshotRecords, store, log),
+            owners: sessionOwners(store),
+            lock: new SharedLock(store),
+          }),
+      stagedDownloads: new StagedDownloads(join(records, 'downloads'), log),
+      published: { urlOf: null, repositoryUrl: null },
+      finishLater: options.finishLater ?? (() => {}),
+    },
+    store,
+  );
 }
 
 class SessionRegistry implements Registry {
   readonly #context: RegistryContext;
+  readonly #shared: Store | undefined;
   readonly #sessions = new Set<RegistrySession>();
   readonly #quotas = new Map<string, Quotas>();
   #closing: Promise<void> | null = null;
 
-  constructor(context: RegistryContext) {
+  constructor(context: RegistryContext, shared: Store | undefined) {
     this.#context = context;
+    this.#shared = shared;
   }
 
-  openSession(principal: string): Session {
+  openSession(principal: string, options: SessionOptions = {}): MovableSession {
     if (this.#closing !== null) {
       throw new SandboxError('unavailable', 'The server is shutting down.', { hint: 'Reconnect later.' });
     }
@@ -69,6 +90,7 @@ class SessionRegistry implements Registry {
       this.#context,
       principal,
       this.#quotasOf(principal),
+      options,
       () => {
         this.#sessions.delete(session);
         this.#forgetQuotas(principal);
@@ -111,7 +133,7 @@ class SessionRegistry implements Registry {
   }
 
   close(reason: SessionEndReason): Promise<void> {
-    this.#closing ??= this.#close(reason);
+    this.#closing ??= this.#close(reason).finally(() => this.#shared?.close());
     return this.#closing;
   }
 

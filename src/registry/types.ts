@@ -29,12 +29,14 @@ import type {
 import type { Logs, LogsRequest } from './log-types.ts';
 import type { ExposedPort, SandboxOwner } from './port-types.ts';
 import type { CreateRequest, CreateWait, SnapshotRequest, TakenSnapshot } from './request-types.ts';
+import type { SessionOptions, SessionState } from './session-state.ts';
 import type { ShellHandle, ShellInfo, ShellRequest } from './shell-types.ts';
 import type { Transfer, TransferRequest, TransferWork } from './transfer-types.ts';
 
 export type * from './log-types.ts';
 export type * from './port-types.ts';
 export type * from './request-types.ts';
+export type * from './session-state.ts';
 export type * from './shell-types.ts';
 export type * from './transfer-types.ts';
 
@@ -249,9 +251,18 @@ export interface Session {
   end(reason: SessionEndReason): Promise<void>;
 }
 
+/** A session that can move from one replica to another. */
+export interface MovableSession extends Session {
+  readonly state: SessionState;
+  /** Takes over the sandboxes, commands and unfinished creates that the session had on another replica. */
+  resume(): Promise<void>;
+  /** Ends the session here alone: its sandboxes and commands continue, for the replica that resumes it. */
+  leave(): Promise<void>;
+}
+
 /** All sessions of this process, on one engine and one store of ownership records. */
 export interface Registry {
-  openSession(principal: string): Session;
+  openSession(principal: string, options?: SessionOptions): MovableSession;
   /**
    * Stops and removes what dead owners left, and removes what is past its retention. Returns what was done,
    * for the log. `includeDamaged` also ends and removes sandboxes with damaged ownership records, which nothing

@@ -53,6 +53,13 @@ export function isSnapshotId(text: string): boolean {
   return SNAPSHOT_ID.test(text);
 }
 
+/** The id of the session that a client calls by this name: the same on every replica. */
+export function namedSessionId(name: string): string {
+  const digest = createHash('sha256').update(name).digest();
+  const letters = [...digest.subarray(0, 12)].map((byte) => ALPHABET[byte % ALPHABET.length]);
+  return `ses_${letters.join('')}`;
+}
+
 /** `ses_` and 12 characters. */
 export function newSessionId(): string {
   return `ses_${randomWord(12)}`;

@@ -1,5 +1,6 @@
 import type { Logger } from '../../shared/log.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
+import type { Replica } from '../../shared/store/replica.ts';
 import type { NetworkPolicy } from '../engine.ts';
 import type { HttpTuning } from './http/dispatchers.ts';
 import type { SdkClient } from './http/sdk-client.ts';
@@ -20,5 +21,7 @@ export interface VercelContext {
   readonly tuning: HttpTuning;
   readonly secrets: SecretStore;
   readonly readPolicy: ReadPolicy;
+  /** Null if this server shares nothing with others. */
+  readonly replica: Replica | null;
   readonly log: Logger;
 }

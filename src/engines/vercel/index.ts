@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { ProxySettings, VercelEnvironment } from '../../config/config.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
+import type { Replica } from '../../shared/store/replica.ts';
 import type { Engine } from '../engine.ts';
 import { withUploads } from '../workspace/uploads/with-uploads.ts';
 import { VercelCommands } from './commands/commands.ts';
@@ -43,6 +44,8 @@ export interface VercelEngineOptions {
   /** Substituted where values are sent to the platform. */
   readonly secrets: SecretStore;
   readonly readPolicy: ReadPolicy;
+  /** If others serve the same sandboxes: records are in its store instead of the state directory. */
+  readonly replica?: Replica;
   readonly log: Logger;
   /** For tests, which cannot wait for real network timeouts. */
   readonly tuning?: Partial<HttpTuning>;
@@ -57,8 +60,9 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
   const unknownParts = new UnknownPolicyParts();
   const fetch = createFetch({ baseUrl: apiUrl, credentials, dispatchers, unknownParts, tuning, log });
   const cloud = new SdkClient(fetch, credentials, unknownParts);
-  const layout = new VercelLayout(options.stateDir);
-  const context: VercelContext = { cloud, layout, tuning, secrets, readPolicy, log };
+  const { replica = null } = options;
+  const layout = new VercelLayout(options.stateDir, replica?.store);
+  const context: VercelContext = { cloud, layout, tuning, secrets, readPolicy, replica, log };
   const leases = new Leases(context);
   const creations = new Creations(context, leases);
   const commands = new VercelCommands(context);
@@ -90,7 +94,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
     },
 
     ownership: {
-      take: (sandboxId) => leases.hold(sandboxId),
+      take: (sandboxId, signal) => creations.takeOver(sandboxId, signal),
       giveUp: (sandboxId) => leases.release(sandboxId),
     },
     regions: { example: 'iad1' },

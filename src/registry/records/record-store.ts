@@ -9,6 +9,7 @@ import { requirePrivatePath } from '../../shared/fs/private-path.ts';
 import { makeDirectory, stateDirectoryError } from '../../shared/fs/state-directory.ts';
 import type { Logger } from '../../shared/log.ts';
 import { UnreadableRecord } from './record-format.ts';
+import type { Records } from './records.ts';
 
 const MAX_KNOWN = 1_000;
 
@@ -31,7 +32,7 @@ export interface RecordKind<Item> {
  * The ownership records of a state directory, one file each, shared by all processes of the user. There is no
  * lock between processes: every write is atomic, and every change is idempotent.
  */
-export class RecordStore<Item> {
+export class RecordStore<Item> implements Records<Item> {
   readonly #kind: RecordKind<Item>;
   readonly #directory: string;
   readonly #log: Logger;

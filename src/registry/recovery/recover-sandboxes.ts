@@ -2,7 +2,6 @@ import type { Sandbox } from '../../engines/engine.ts';
 import { mapConcurrent } from '../../shared/async/map-concurrent.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
-import { hasLivingOwner, isAlive } from '../records/owner.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { hasEnded, markEnded } from '../sandboxes/sandbox-end.ts';
 import { recoverSnapshots } from './recover-snapshots.ts';
@@ -126,10 +125,10 @@ async function recoverOne(
   let record = await context.store.read(sandboxId);
   if (record === null) return;
   if (record.state === 'creating') {
-    if (!isAlive(record.owner)) await forget(context, sandboxId, recovered, signal);
+    if (!(await context.owners.isAlive(record.owner))) await forget(context, sandboxId, recovered, signal);
     return;
   }
-  if (record.state === 'live' && !hasLivingOwner(record)) {
+  if (record.state === 'live' && !(await context.owners.hasLivingOwner(record))) {
     record = await endOrphan(context, record, recovered, signal);
   }
   if (record === null || record.endedAt === null || isRetained(context, record)) return;

@@ -1,7 +1,6 @@
 import { mapConcurrent } from '../../shared/async/map-concurrent.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
-import { ownedByOtherProcess } from '../records/owner.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { hasEnded, markEnded } from './sandbox-end.ts';
 
@@ -43,7 +42,7 @@ export async function countedRecords(
       record.state !== 'ended' &&
       (principal === undefined || record.principal === principal) &&
       record.engine === context.engine.name &&
-      !ownedByOtherProcess(record.owner),
+      !context.owners.ownedByOtherProcess(record.owner),
   );
 }
 

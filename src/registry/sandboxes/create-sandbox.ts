@@ -97,8 +97,8 @@ export async function createSandbox(
       throw error;
     }
     const kept = hooks.onFailure() && !signal.aborted;
-    if (!kept) await undo(context, intent, null);
-    else if (!(await wasStopped(context, intent))) await undo(context, intent, reasonOf(error));
+    if (!kept) await undoCreate(context, intent, null);
+    else if (!(await wasStopped(context, intent))) await undoCreate(context, intent, reasonOf(error));
     throw kept ? withId(error, plan.sandboxId) : error;
   }
 }
@@ -193,7 +193,7 @@ async function wasStopped(context: RegistryContext, { sandboxId }: OwnershipReco
     if (sandbox.stopCause !== 'requested' && sandbox.stopCause !== 'session_end') return false;
     return (await markEnded(context, sandboxId, sandbox)) !== null;
   } catch {
-    // The sandbox does not exist or its state cannot be read: it counts as failed, and `undo` removes it.
+    // The sandbox does not exist or its state cannot be read: it counts as failed, and `undoCreate` removes it.
     return false;
   }
 }
@@ -203,7 +203,7 @@ async function wasStopped(context: RegistryContext, { sandboxId }: OwnershipReco
  *
  * @param failure the reason to keep in the record; null removes the record as well
  */
-async function undo(
+export async function undoCreate(
   context: RegistryContext,
   intent: OwnershipRecord,
   failure: string | null,
@@ -239,7 +239,7 @@ async function undoAdmission(
     if (stocked !== null) context.engine.stock?.giveBack(stocked);
   } catch (error) {
     context.log.error({ sandbox_id: intent.sandboxId, err: error }, 'Could not undo a failed admission.');
-    if (stocked !== null) await undo(context, intent, null);
+    if (stocked !== null) await undoCreate(context, intent, null);
   }
 }
 

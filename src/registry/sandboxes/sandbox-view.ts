@@ -2,7 +2,6 @@ import type { Sandbox } from '../../engines/engine.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { SANDBOX_CWD } from '../../shared/fs/sandbox-path.ts';
 import type { RegistryContext } from '../context.ts';
-import { isAlive } from '../records/owner.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import type { SandboxView } from '../types.ts';
 import { hasEnded, markEnded } from './sandbox-end.ts';
@@ -26,7 +25,8 @@ export async function getSandboxView(
     if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
     const present = await context.store.read(record.sandboxId);
     if (present?.failure !== undefined) return failedView(present, present.failure);
-    if (present?.state === 'creating' && isAlive(present.owner)) return pendingView(present);
+    if (present?.state === 'creating' && (await context.owners.isAlive(present.owner)))
+      return pendingView(present);
     throw error;
   }
 }
@@ -35,7 +35,7 @@ export async function getSandboxView(
 async function isPending(context: RegistryContext, record: OwnershipRecord): Promise<boolean> {
   if (record.state !== 'creating') return false;
   const present = await context.store.read(record.sandboxId);
-  return present?.state === 'creating' && isAlive(present.owner);
+  return present?.state === 'creating' && context.owners.isAlive(present.owner);
 }
 
 /** Merges the engine's and the registry's state. Also records that a sandbox has ended. */

@@ -49,6 +49,17 @@ export class SessionCommands {
     }
   }
 
+  /** Watches a command that the session started on another replica. It counts, but is not refused. */
+  resume(sandbox: Sandbox, command: Command): void {
+    let giveBack = (): void => {};
+    try {
+      giveBack = this.#quota.take();
+    } catch {
+      // The commands of several replicas may exceed the quota of one.
+    }
+    void this.#watch(command, this.#leases.hold(sandbox), giveBack);
+  }
+
   /** Ids of the running commands, newest first. */
   ids(): string[] {
     return [...this.#running.keys()].reverse();

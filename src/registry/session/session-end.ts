@@ -1,7 +1,6 @@
 import { completesWithin } from '../../shared/clock.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
-import { hasLivingCoOwner } from '../records/owner.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { markEnded } from '../sandboxes/sandbox-end.ts';
 import type { TaskScope } from '../sandboxes/task-scope.ts';
@@ -75,7 +74,7 @@ export async function releaseSession(context: RegistryContext, resources: Sessio
 async function stopOwned(context: RegistryContext, sandboxId: string, signal: AbortSignal): Promise<boolean> {
   try {
     const record = await context.store.read(sandboxId);
-    if (record !== null && hasLivingCoOwner(record)) {
+    if (record !== null && context.owners.hasLivingCoOwner(record)) {
       await releaseOwnership(context, sandboxId);
       context.engine.ownership?.giveUp(sandboxId);
       return true;

@@ -1,6 +1,7 @@
 import type { Logger } from '../../shared/log.ts';
-import type { RecordStore } from '../records/record-store.ts';
+import type { Records } from '../records/records.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
+import type { SessionState } from '../types.ts';
 
 /** Ended sandboxes that are remembered. Their records on disk stay for the retention, so any can be read. */
 const MAX_ENDED = 20;
@@ -16,16 +17,26 @@ interface Member {
  */
 export class SessionSandboxes {
   readonly #sessionId: string;
-  readonly #store: Pick<RecordStore<OwnershipRecord>, 'read'>;
+  readonly #store: Pick<Records<OwnershipRecord>, 'read'>;
   readonly #log: Logger;
   readonly #members = new Map<string, Member>();
-  #created = 0;
-  #current: string | null = null;
+  readonly #onChange: () => void;
+  #created: number;
+  #current: string | null;
 
-  constructor(sessionId: string, store: Pick<RecordStore<OwnershipRecord>, 'read'>, log: Logger) {
+  /** `onChange` is called when another sandbox is current, or one more was created. */
+  constructor(
+    { sessionId, created, currentSandboxId }: SessionState,
+    store: Pick<Records<OwnershipRecord>, 'read'>,
+    log: Logger,
+    onChange: () => void = () => {},
+  ) {
     this.#sessionId = sessionId;
+    this.#created = created;
+    this.#current = currentSandboxId;
     this.#store = store;
     this.#log = log;
+    this.#onChange = onChange;
   }
 
   /** How many the session has created, including forgotten ones. */
@@ -55,14 +66,24 @@ export class SessionSandboxes {
 
   /** Adds a sandbox that the session creates, or replaces its record. */
   own(record: OwnershipRecord, current: boolean): void {
-    if (!this.owns(record.sandboxId)) this.#created += 1;
+    const isNew = !this.owns(record.sandboxId);
+    if (isNew) this.#created += 1;
     this.#add(record, 'owned');
+    const selects = current && this.#current !== record.sandboxId;
     if (current) this.#current = record.sandboxId;
+    if (isNew || selects) this.#onChange();
+  }
+
+  /** Adds a sandbox that the session created on another replica. */
+  restore(record: OwnershipRecord): void {
+    this.#add(record, 'owned');
   }
 
   /** Selects a sandbox, and adds it if the session does not know it, or has forgotten it. */
   select(record: OwnershipRecord): void {
+    const selects = this.#current !== record.sandboxId;
     this.#current = record.sandboxId;
+    if (selects) this.#onChange();
     if (this.#members.has(record.sandboxId)) return;
     this.#add(record, record.owner?.sessionId === this.#sessionId ? 'owned' : 'attached');
   }

@@ -3,7 +3,6 @@ import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { unknownCommand } from '../../shared/id-errors.ts';
 import { newSessionId } from '../../shared/ids.ts';
 import type { RegistryContext } from '../context.ts';
-import { withCoOwner } from '../records/owner.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { BackgroundCreates } from '../sandboxes/background-create.ts';
 import { Leases } from '../sandboxes/keep-alive.ts';
@@ -17,16 +16,19 @@ import type {
   CommandHandle,
   CreateRequest,
   CreateWait,
+  MovableSession,
   SandboxHandle,
   SandboxView,
-  Session,
   SessionEndReason,
   SessionInfo,
   SessionLimits,
+  SessionOptions,
   SessionSnapshots,
+  SessionState,
   ShellHandle,
 } from '../types.ts';
 import { RegistryCommandHandle, requireSandboxOf } from './command-handle.ts';
+import { resumeSession } from './resume-session.ts';
 import { RegistrySandboxHandle } from './sandbox-handle.ts';
 import { SessionCommands } from './session-commands.ts';
 import { releaseSession } from './session-end.ts';
@@ -39,8 +41,8 @@ import { SessionTransfers } from './transfers.ts';
  * One conversation: its current sandbox, the sandboxes it created or attached to, and its commands and
  * shells.
  */
-export class RegistrySession implements Session {
-  readonly sessionId = newSessionId();
+export class RegistrySession implements MovableSession {
+  readonly sessionId: string;
   readonly principal: string;
   readonly limits: SessionLimits;
   readonly snapshots: SessionSnapshots;
@@ -56,13 +58,22 @@ export class RegistrySession implements Session {
   #ending: Promise<void> | null = null;
 
   /** `onEnd` is called when the session has ended. */
-  constructor(context: RegistryContext, principal: string, quotas: Quotas, onEnd: () => void) {
+  constructor(
+    context: RegistryContext,
+    principal: string,
+    quotas: Quotas,
+    { state, onChange }: SessionOptions,
+    onEnd: () => void,
+  ) {
+    const initial = state ?? { sessionId: newSessionId(), created: 0, currentSandboxId: null };
+    this.sessionId = initial.sessionId;
     const { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxSnapshots, maxLifetimeMs } =
       context.config;
     this.principal = principal;
     this.limits = { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxSnapshots, maxLifetimeMs };
     this.#context = { ...context, log: context.log.child({ session_id: this.sessionId, principal }) };
-    this.#sandboxes = new SessionSandboxes(this.sessionId, this.#context.store, this.#context.log);
+    const { store, log } = this.#context;
+    this.#sandboxes = new SessionSandboxes(initial, store, log, () => onChange?.(this.state));
     this.#leases = new Leases(this.#context);
     this.#creates = new BackgroundCreates(this.#context, this.#scope, {
       sessionId: this.sessionId,
@@ -74,6 +85,11 @@ export class RegistrySession implements Session {
     this.#transfers = new SessionTransfers(this.#context, this.#scope, this.#leases);
     this.snapshots = new PrincipalSnapshots(this.#context, principal, this.#scope);
     this.#onEnd = onEnd;
+  }
+
+  get state(): SessionState {
+    const { created, current } = this.#sandboxes;
+    return { sessionId: this.sessionId, created, currentSandboxId: current };
   }
 
   get created(): number {
@@ -160,6 +176,25 @@ export class RegistrySession implements Session {
     return this.#ending;
   }
 
+  resume(): Promise<void> {
+    const parts = { commands: this.#commands, sandboxes: this.#sandboxes };
+    return resumeSession(this.#context, this.sessionId, this.#scope, parts);
+  }
+
+  leave(): Promise<void> {
+    this.#ending ??= this.#leave();
+    return this.#ending;
+  }
+
+  async #leave(): Promise<void> {
+    this.#commands.close();
+    for (const { sandboxId } of this.#sandboxes.liveOwned) this.#context.engine.ownership?.giveUp(sandboxId);
+    await Promise.all([this.#scope.close(), this.#shells.close()]);
+    this.#transfers.close();
+    this.#leases.close();
+    this.#onEnd();
+  }
+
   async #end(reason: SessionEndReason): Promise<void> {
     this.#context.log.info({ reason, sandboxes: this.#sandboxes.created }, 'The session is ending.');
     await releaseSession(this.#context, {
@@ -179,12 +214,14 @@ export class RegistrySession implements Session {
    * not hide the sandbox's state.
    */
   async #takeOwnership(sandboxId: string, signal: AbortSignal): Promise<void> {
-    const { engine, store, log } = this.#context;
+    const { engine, store, owners, log } = this.#context;
     if (engine.ownership === undefined) return;
     try {
       // Record the ownership first: another server's recovery must not end a sandbox that this process
       // attached to.
-      await store.update(sandboxId, withCoOwner);
+      const record = await store.update(sandboxId, (present) => owners.withCoOwner(present));
+      // Its owner is another session, wherever that is served.
+      if (owners.isShared && record?.owner?.sessionId !== this.sessionId) return;
       await engine.ownership.take(sandboxId, signal);
     } catch (error) {
       throwIfCancelled(signal);

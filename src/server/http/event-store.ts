@@ -1,9 +1,19 @@
 import type { EventStore } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js';
 
-interface StoredEvent {
+export interface StoredEvent {
   readonly streamId: string;
   readonly message: JSONRPCMessage;
+}
+
+/** Keeps the events elsewhere as well. */
+export interface EventJournal {
+  /** The event may be sent when this resolves. */
+  stored(number: number, event: StoredEvent): Promise<void>;
+  removed(number: number): void;
+}
+
+interface KeptEvent extends StoredEvent {
   readonly bytes: number;
   /** False for the empty event that only gives a stream its first id. */
   readonly hasContent: boolean;
@@ -18,22 +28,28 @@ const MAX_BYTES = 512 * 1024;
  * since its client would wait for the lost answer.
  */
 export class BoundedEventStore implements EventStore {
+  readonly #journal: EventJournal | null;
   /** In order of their numbers. */
-  readonly #events = new Map<number, StoredEvent>();
+  readonly #events = new Map<number, KeptEvent>();
   /** Streams that lost an event, with the number of the last one lost. */
   readonly #lost = new Map<string, number>();
   #bytes = 0;
   #next = 1;
 
+  constructor(journal: EventJournal | null = null) {
+    this.#journal = journal;
+  }
+
   async storeEvent(streamId: string, message: JSONRPCMessage): Promise<string> {
     const number = this.#next;
-    this.#next += 1;
-    const hasContent = Object.keys(message).length > 0;
-    const bytes = hasContent ? Buffer.byteLength(JSON.stringify(message)) : 0;
-    this.#events.set(number, { streamId, message, bytes, hasContent });
-    this.#bytes += bytes;
-    this.#evict();
+    this.#keep(number, { streamId, message });
+    await this.#journal?.stored(number, { streamId, message });
     return `${streamId}:${number}`;
+  }
+
+  /** Takes over the events of a journal, in the order of their numbers; numbers go on after the last one. */
+  restore(events: readonly (readonly [number, StoredEvent])[]): void {
+    for (const [number, event] of events) this.#keep(number, event);
   }
 
   /** Undefined if the id is not one of this session, or if events after it are lost. */
@@ -53,6 +69,15 @@ export class BoundedEventStore implements EventStore {
         await send(`${event.streamId}:${number}`, event.message);
     }
     return last.streamId;
+  }
+
+  #keep(number: number, event: StoredEvent): void {
+    this.#next = number + 1;
+    const hasContent = Object.keys(event.message).length > 0;
+    const bytes = hasContent ? Buffer.byteLength(JSON.stringify(event.message)) : 0;
+    this.#events.set(number, { ...event, bytes, hasContent });
+    this.#bytes += bytes;
+    this.#evict();
   }
 
   #find(eventId: string): { streamId: string; number: number } | null {
@@ -76,6 +101,7 @@ export class BoundedEventStore implements EventStore {
       if (this.#events.size <= MAX_EVENTS && this.#bytes <= MAX_BYTES) return;
       this.#events.delete(number);
       this.#bytes -= bytes;
+      this.#journal?.removed(number);
       if (hasContent) this.#markLost(streamId, number);
     }
   }

@@ -1,10 +1,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
-import type { Session, SessionEndReason } from '../../registry/types.ts';
+import type { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js';
+import type { MovableSession, SessionEndReason } from '../../registry/types.ts';
 import { type Clock, completesWithin } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/log.ts';
 import { SessionEnded } from '../../shared/session-ended.ts';
 import type { Connection } from '../create-server.ts';
+import type { SessionHold } from './replicas/session-hold.ts';
+import { openingStream } from './replicas/shared-events.ts';
+import { sendWebResponse, webRequest } from './web-exchange.ts';
 
 /** Time for cancelled calls to send their answers. */
 const ANSWER_MS = 500;
@@ -12,34 +15,34 @@ const ANSWER_MS = 500;
 export interface HttpSessionParts {
   readonly principal: string;
   readonly connection: Connection;
-  readonly transport: StreamableHTTPServerTransport;
-  readonly session: Session;
+  readonly transport: WebStandardStreamableHTTPServerTransport;
+  readonly session: MovableSession;
+}
+
+interface HttpSessionOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly idleMs: number;
+  /** Called when the session begins to end: from then on no request may reach it. */
+  readonly onEnd: (session: HttpSession) => void;
 }
 
 /** One conversation over HTTP: a protocol server, its transport, and a session of the registry. */
 export class HttpSession {
   readonly principal: string;
+  /** Null if no other replica can serve it. */
+  hold: SessionHold | null = null;
   readonly #parts: HttpSessionParts;
-  readonly #clock: Clock;
-  readonly #log: Logger;
-  readonly #idleMs: number;
-  readonly #onEnd: (session: HttpSession) => void;
+  readonly #options: HttpSessionOptions;
   readonly #open = new Set<Promise<void>>();
   readonly #calls = new Set<Promise<void>>();
   #idle: ReturnType<Clock['setTimeout']> | null = null;
   #ending: Promise<void> | null = null;
 
-  /** `onEnd` is called when the session begins to end: from then on no request may reach it. */
-  constructor(
-    parts: HttpSessionParts,
-    options: { clock: Clock; log: Logger; idleMs: number; onEnd: (session: HttpSession) => void },
-  ) {
+  constructor(parts: HttpSessionParts, options: HttpSessionOptions) {
     this.principal = parts.principal;
     this.#parts = parts;
-    this.#clock = options.clock;
-    this.#log = options.log;
-    this.#idleMs = options.idleMs;
-    this.#onEnd = options.onEnd;
+    this.#options = options;
   }
 
   /** Resolves when no request waits for an answer. */
@@ -61,10 +64,20 @@ export class HttpSession {
     void closed.then(() => {
       this.#open.delete(closed);
       this.#calls.delete(closed);
-      if (this.#open.size === 0 && this.#ending === null)
-        this.#idle = this.#clock.setTimeout(() => void this.end('idle'), this.#idleMs);
+      this.waitIdle();
     });
-    await this.#parts.transport.handleRequest(request, response, body);
+    const { transport } = this.#parts;
+    const received = webRequest(request, response);
+    const answer = await openingStream(body, () => transport.handleRequest(received, { parsedBody: body }));
+    await sendWebResponse(answer, response);
+  }
+
+  /** Ends the session after some time unless a request comes. */
+  waitIdle(): void {
+    if (this.#open.size > 0 || this.#ending !== null) return;
+    const { clock, idleMs } = this.#options;
+    this.#stopIdle();
+    this.#idle = clock.setTimeout(() => void this.end('idle'), idleMs);
   }
 
   /** Cancels the calls, lets them answer, and releases what the session owns. Idempotent; never rejects. */
@@ -73,25 +86,53 @@ export class HttpSession {
     return this.#ending;
   }
 
+  /**
+   * Ends it here alone, for another replica to continue. Idempotent; never rejects.
+   *
+   * @param isLost another replica has it already
+   */
+  leave({ isLost }: { isLost: boolean }): Promise<void> {
+    this.#ending ??= this.#close((session) => session.leave()).then(async () => {
+      if (!isLost) await this.#attempt(this.hold?.release());
+    });
+    return this.#ending;
+  }
+
   async #end(reason: SessionEndReason): Promise<void> {
+    if (this.hold === null) return this.#close((session) => session.end(reason));
+    let isOurs = false;
+    await this.#attempt(
+      this.hold.beginEnd().then((held) => {
+        isOurs = held;
+      }),
+    );
+    // Otherwise another replica has it, or takes it once it finds out that this one cannot reach the store.
+    await this.#close((session) => (isOurs ? session.end(reason) : session.leave()));
+    if (isOurs) await this.#attempt(this.hold.remove());
+  }
+
+  async #close(endSession: (session: MovableSession) => Promise<void>): Promise<void> {
     this.#stopIdle();
-    this.#onEnd(this);
+    this.#options.onEnd(this);
     const { connection, session } = this.#parts;
-    const calls = connection.endCalls(new SessionEnded());
-    for (const outcome of await Promise.allSettled([calls, session.end(reason)])) {
-      if (outcome.status === 'rejected')
-        this.#log.error({ err: outcome.reason }, 'session did not end cleanly');
-    }
-    await completesWithin(this.#clock, ANSWER_MS, Promise.all(this.#calls));
+    await Promise.all([
+      this.#attempt(connection.endCalls(new SessionEnded())),
+      this.#attempt(endSession(session)),
+    ]);
+    await completesWithin(this.#options.clock, ANSWER_MS, Promise.all(this.#calls));
+    await this.#attempt(connection.server.close());
+  }
+
+  async #attempt(work: Promise<unknown> | undefined): Promise<void> {
     try {
-      await connection.server.close();
+      await work;
     } catch (error) {
-      this.#log.error({ err: error }, 'session did not close cleanly');
+      this.#options.log.error({ err: error }, 'session did not end cleanly');
     }
   }
 
   #stopIdle(): void {
-    if (this.#idle !== null) this.#clock.clearTimeout(this.#idle);
+    if (this.#idle !== null) this.#options.clock.clearTimeout(this.#idle);
     this.#idle = null;
   }
 }

@@ -1,30 +1,50 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
-import type { Registry, SessionEndReason } from '../../registry/types.ts';
+import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js';
+import type { MovableSession, Registry, SessionEndReason, SessionOptions } from '../../registry/types.ts';
 import type { Clock } from '../../shared/clock.ts';
-import { createServer } from '../create-server.ts';
+import { namedSessionId } from '../../shared/ids.ts';
+import { type Connection, createServer } from '../create-server.ts';
 import type { ServerOptions } from '../tool-calls.ts';
 import { BoundedEventStore } from './event-store.ts';
 import { HttpSession } from './http-session.ts';
 import { configOf } from './principal-folders.ts';
+import { initializeAgain, initializeParams } from './replicas/initialize-again.ts';
+import type { Claimed, SessionDirectory } from './replicas/session-directory.ts';
+import type { SessionHold } from './replicas/session-hold.ts';
+import { SharedEvents } from './replicas/shared-events.ts';
 import { type Refusal, refuse, SESSION_NOT_FOUND } from './reply.ts';
 
 export interface HttpSessionsOptions extends Omit<ServerOptions, 'session'> {
   registry: Registry;
   clock: Clock;
+  /** Null if no other replica serves the same sessions. */
+  directory?: SessionDirectory | null;
+}
+
+/** Where a session is served. */
+export type Found = { session: HttpSession } | { refused: Refusal } | { servedAt: string };
+
+interface Opened {
+  readonly transport: WebStandardStreamableHTTPServerTransport;
+  readonly connection: Connection;
+  readonly registrySession: MovableSession;
+  readonly session: HttpSession;
 }
 
 /** The open sessions of all principals. */
 export class HttpSessions {
   readonly #options: HttpSessionsOptions;
+  readonly #directory: SessionDirectory | null;
   readonly #byId = new Map<string, HttpSession>();
   /** Every session that has not ended, also those that are still being initialized. */
   readonly #all = new Set<HttpSession>();
   readonly #ending = new Set<Promise<void>>();
+  readonly #resuming = new Map<string, Promise<HttpSession>>();
 
   constructor(options: HttpSessionsOptions) {
     this.#options = options;
+    this.#directory = options.directory ?? null;
   }
 
   get size(): number {
@@ -40,18 +60,40 @@ export class HttpSessions {
   ): Promise<void> {
     const full = this.#atLimit(principal);
     if (full !== null) return refuse(response, full);
-    const session = await this.#create(principal);
+    const id = randomUUID();
+    const session =
+      this.#directory === null
+        ? await this.#openHere(principal, id)
+        : await this.#openShared(this.#directory, principal, id, body);
     await session.handle(request, response, body);
     // The transport refused the message.
     if (session.id === undefined) await this.#end(session, 'deleted');
   }
 
   /** The session with this id. Another principal's is unknown. */
-  find(principal: string, id: string): { session: HttpSession } | { refused: Refusal } {
-    const session = this.#byId.get(id);
+  async find(principal: string, id: string): Promise<Found> {
+    const session = this.#byId.get(id) ?? (await this.#resuming.get(id));
     if (session !== undefined && session.principal === principal) return { session };
     const message = 'Session not found; it may have expired. Initialize a new one.';
-    return { refused: { status: 404, code: SESSION_NOT_FOUND, message } };
+    const unknown = { refused: { status: 404, code: SESSION_NOT_FOUND, message } };
+    if (this.#directory === null || session !== undefined) return unknown;
+    const record = await this.#directory.read(namedSessionId(id));
+    if (record?.http?.id !== id || record.principal !== principal || record.isEnding) return unknown;
+    const claimed = await this.#directory.claim(record.sessionId);
+    if (claimed === null) return unknown;
+    return 'servedAt' in claimed ? claimed : { session: await this.resume(claimed) };
+  }
+
+  /** Continues a session that another replica served. One that it was ending is ended. */
+  async resume(claimed: Claimed): Promise<HttpSession> {
+    const id = claimed.record.http?.id ?? '';
+    const resuming = this.#resuming.get(id) ?? this.#resume(claimed, id);
+    this.#resuming.set(id, resuming);
+    try {
+      return await resuming;
+    } finally {
+      this.#resuming.delete(id);
+    }
   }
 
   delete(session: HttpSession): Promise<void> {
@@ -69,6 +111,11 @@ export class HttpSessions {
     await Promise.all(this.#ending);
   }
 
+  /** Leaves all sessions to other replicas. */
+  async leave(options: { isLost: boolean }): Promise<void> {
+    await Promise.all([...[...this.#all].map((session) => session.leave(options)), ...this.#ending]);
+  }
+
   #atLimit(principal: string): Refusal | null {
     const { maxSessions, maxPrincipalSessions } = this.#options.config.http;
     const own = [...this.#all].filter((session) => session.principal === principal).length;
@@ -79,21 +126,80 @@ export class HttpSessions {
     return { status: 503, message, headers: { 'retry-after': '30' } };
   }
 
-  async #create(principal: string): Promise<HttpSession> {
+  async #openHere(principal: string, id: string): Promise<HttpSession> {
+    const { session } = await this.#create(principal, id, new BoundedEventStore(), {});
+    return session;
+  }
+
+  async #openShared(
+    directory: SessionDirectory,
+    principal: string,
+    id: string,
+    body: unknown,
+  ): Promise<HttpSession> {
+    const state = { sessionId: namedSessionId(id), created: 0, currentSandboxId: null };
+    const http = { id, initialize: initializeParams(body) };
+    const { sessionId } = state;
+    const claimed = await directory.add({ sessionId, principal, conversation: null, http }, state);
+    if (claimed === null) throw new Error('The id of a new session was used before.');
+    const { events } = this.#eventsOf(directory, claimed.hold);
+    const { session } = await this.#create(principal, id, events, this.#shared(claimed));
+    session.hold = claimed.hold;
+    return session;
+  }
+
+  async #resume(claimed: Claimed, id: string): Promise<HttpSession> {
+    const { record, hold } = claimed;
+    if (this.#directory === null || record.http === null)
+      throw new Error('The session is not one over HTTP.');
+    const events = this.#eventsOf(this.#directory, hold);
+    const opened = await this.#create(record.principal, id, events.events, this.#shared(claimed));
+    const { session, transport, registrySession } = opened;
+    session.hold = hold;
+    try {
+      const { initialize } = record.http;
+      await events.withoutKeeping(() => initializeAgain(transport, id, initialize));
+      await events.restore();
+      await registrySession.resume();
+    } catch (error) {
+      await session.leave({ isLost: false });
+      throw error;
+    }
+    if (record.isEnding) void this.#end(session, 'idle');
+    else session.waitIdle();
+    return session;
+  }
+
+  #eventsOf({ replica }: SessionDirectory, hold: SessionHold): SharedEvents {
+    return new SharedEvents(replica.store, hold.events, this.#options.log);
+  }
+
+  /** The state of the session, and where its changes are stored. */
+  #shared({ record, hold }: Claimed): SessionOptions {
+    const { log } = this.#options;
+    return {
+      state: record,
+      onChange: (state) =>
+        hold.remember(state, (error) => log.warn({ err: error }, 'Could not store the state of a session.')),
+    };
+  }
+
+  async #create(
+    principal: string,
+    id: string,
+    eventStore: BoundedEventStore,
+    shared: SessionOptions,
+  ): Promise<Opened> {
     const { registry, clock, config, log } = this.#options;
-    const transport: StreamableHTTPServerTransport = new StreamableHTTPServerTransport({
-      sessionIdGenerator: randomUUID,
-      eventStore: new BoundedEventStore(),
-      onsessioninitialized: (id) => void this.#byId.set(id, session),
+    const transport: WebStandardStreamableHTTPServerTransport = new WebStandardStreamableHTTPServerTransport({
+      sessionIdGenerator: () => id,
+      eventStore,
+      onsessioninitialized: () => void this.#byId.set(id, session),
     });
     // It may fail, and then there must not be a session yet.
     const ownConfig = configOf(config, principal);
-    const registrySession = registry.openSession(principal);
-    const connection = createServer({
-      ...this.#options,
-      session: registrySession,
-      config: ownConfig,
-    });
+    const registrySession = registry.openSession(principal, shared);
+    const connection = createServer({ ...this.#options, session: registrySession, config: ownConfig });
     const session: HttpSession = new HttpSession(
       { principal, connection, transport, session: registrySession },
       {
@@ -102,13 +208,13 @@ export class HttpSessions {
         idleMs: config.http.sessionIdleMs,
         onEnd: (ended) => {
           this.#all.delete(ended);
-          if (ended.id !== undefined) this.#byId.delete(ended.id);
+          this.#byId.delete(id);
         },
       },
     );
     this.#all.add(session);
     await connection.server.connect(transport);
-    return session;
+    return { transport, connection, registrySession, session };
   }
 
   #end(session: HttpSession, reason: SessionEndReason): Promise<void> {

@@ -3,8 +3,10 @@ import { initializeError } from '../create-server.ts';
 import { eraOf, REVISION } from '../front/revision.ts';
 import { parseMessage } from '../parse-message.ts';
 import type { Authenticate, Caller } from './caller.ts';
+import type { HttpSession } from './http-session.ts';
 import type { HttpSessions } from './http-sessions.ts';
 import type { RateLimit } from './rate-limit.ts';
+import type { Routing } from './replicas/routing.ts';
 import { type Refusal, refuse, sendJson } from './reply.ts';
 import { readBody } from './request-body.ts';
 import type { StatelessRequests } from './stateless/stateless-requests.ts';
@@ -14,6 +16,8 @@ const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
 
 export interface McpEndpointOptions {
   sessions: HttpSessions;
+  /** Null if there are no other replicas. */
+  routing: Routing | null;
   /** Loaded with the first request of its era. */
   stateless: () => Promise<StatelessRequests>;
   authenticate: Authenticate;
@@ -46,7 +50,7 @@ export class McpEndpoint {
     const authentication = await this.#options.authenticate(request.headers.authorization);
     if ('refused' in authentication) return refuse(response, authentication.refused);
     const { caller } = authentication;
-    const limited = this.#admit(caller);
+    const limited = this.#admit(caller, request);
     if (limited !== null) return refuse(response, limited);
     if (method === 'POST') return this.#post(caller, request, response);
     const forbidden = this.#options.checkScopes(caller, {});
@@ -55,10 +59,10 @@ export class McpEndpoint {
       const message = 'Only POST is supported without sessions.';
       return refuse(response, { status: 405, message, headers: { allow: 'POST' } });
     }
-    const named = this.#sessionOf(caller, request);
-    if ('refused' in named) return refuse(response, named.refused);
-    if (method === 'GET') return named.session.handle(request, response);
-    await this.#options.sessions.delete(named.session);
+    const session = await this.#sessionOf(caller, request, response, null);
+    if (session === null) return;
+    if (method === 'GET') return session.handle(request, response);
+    await this.#options.sessions.delete(session);
     response.writeHead(200).end();
   }
 
@@ -74,29 +78,45 @@ export class McpEndpoint {
     if (forbidden !== null) return refuse(response, forbidden);
     if (namesModern(request) || eraOf(message) === 'modern') {
       const stateless = await this.#options.stateless();
-      return stateless.handle(caller.principal, request, response, message);
+      return stateless.handle(caller.principal, request, response, message, body.text);
     }
     const invalid = initializeError(message);
     if (invalid !== null) return sendJson(response, 400, invalid);
     const initializes = 'method' in message && 'id' in message && message.method === 'initialize';
     if (initializes && request.headers['mcp-session-id'] === undefined)
       return this.#options.sessions.open(caller.principal, request, response, message);
-    const named = this.#sessionOf(caller, request);
-    if ('refused' in named) return refuse(response, named.refused);
-    return named.session.handle(request, response, message);
+    const session = await this.#sessionOf(caller, request, response, body.text);
+    await session?.handle(request, response, message);
   }
 
-  #sessionOf(caller: Caller, request: IncomingMessage): ReturnType<HttpSessions['find']> {
+  /** Null once the request has been answered: refused, or by another replica. */
+  async #sessionOf(
+    { principal }: Caller,
+    request: IncomingMessage,
+    response: ServerResponse,
+    body: string | null,
+  ): Promise<HttpSession | null> {
+    const { sessions, routing } = this.#options;
     const id = request.headers['mcp-session-id'];
-    if (typeof id === 'string' && id !== '') return this.#options.sessions.find(caller.principal, id);
-    return { refused: { status: 400, message: 'The Mcp-Session-Id header is missing; initialize first.' } };
+    if (typeof id !== 'string' || id === '') {
+      refuse(response, { status: 400, message: 'The Mcp-Session-Id header is missing; initialize first.' });
+      return null;
+    }
+    const locate = () => sessions.find(principal, id);
+    const found = routing === null ? await locate() : await routing.find(request, response, body, locate);
+    if (found === null) return null;
+    if ('session' in found) return found.session;
+    if ('refused' in found) refuse(response, found.refused);
+    return null;
   }
 
-  #admit({ principal }: Caller): Refusal | null {
+  #admit({ principal }: Caller, request: IncomingMessage): Refusal | null {
     if (this.#draining) {
       const headers = { 'retry-after': '5', connection: 'close' };
       return { status: 503, message: 'The server is shutting down; reconnect later.', headers };
     }
+    // The replica that received the request has counted it.
+    if (this.#options.routing?.isForwarded(request)) return null;
     const seconds = this.#options.rateLimit?.take(principal, performance.now()) ?? null;
     if (seconds === null) return null;
     const message = `Too many requests; try again in ${seconds} s.`;

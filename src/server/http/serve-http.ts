@@ -12,6 +12,7 @@ import { type Clock, completesWithin, systemClock } from '../../shared/clock.ts'
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { isLoopback } from '../../shared/network/loopback.ts';
+import type { Replica } from '../../shared/store/replica.ts';
 import { selectTools } from '../select-tools.ts';
 import { createAuthenticator } from './authenticate.ts';
 import { allowCrossOrigin } from './cross-origin.ts';
@@ -19,6 +20,7 @@ import { type GitAccess, gitAdmission } from './git/git-access.ts';
 import { GIT_PATH } from './git/git-path.ts';
 import { GitRequests } from './git/git-requests.ts';
 import { RepositoryNames } from './git/repository-names.ts';
+import { SharedRepositoryNames } from './git/shared-repository-names.ts';
 import { checkHost, type HostRules } from './host-check.ts';
 import { HttpSessions, type HttpSessionsOptions } from './http-sessions.ts';
 import { McpEndpoint } from './mcp-endpoint.ts';
@@ -32,6 +34,7 @@ import { PreviewProxy, type PreviewProxyOptions } from './previews/preview-proxy
 import { Previews } from './previews/previews.ts';
 import { serveUpgrades } from './previews/upgrades.ts';
 import { RateLimit } from './rate-limit.ts';
+import { ReplicaService } from './replicas/replica-service.ts';
 import { refuse, sendJson } from './reply.ts';
 import { type SignalSource, shutdownSignals } from './shutdown-signals.ts';
 import type { Tracing, TracingOptions } from './tracing/tracing.ts';
@@ -48,7 +51,9 @@ const RECOVERY_MS = 600_000;
 /** Time to send the last traces. */
 const TRACES_MS = 1_000;
 
-export interface HttpOptions extends Omit<HttpSessionsOptions, 'clock'> {
+export interface HttpOptions extends Omit<HttpSessionsOptions, 'clock' | 'directory'> {
+  /** If several replicas serve the same sessions. */
+  replica?: Replica;
   /** The default: this process. */
   process?: SignalSource;
   clock?: Clock;
@@ -90,7 +95,9 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     metrics.recordCall(outcome);
     tracing?.recordCall(outcome);
   };
-  const sessions = new HttpSessions({ ...options, clock, onOutcome });
+  const replicas = options.replica === undefined ? null : new ReplicaService(options.replica, { log, clock });
+  const directory = replicas?.directory ?? null;
+  const sessions = new HttpSessions({ ...options, clock, onOutcome, directory });
   const metrics = new Metrics({ sessions: () => sessions.size, registry });
   const publicHost = publicUrl === null ? [] : [new URL(publicUrl).hostname];
   const rules: HostRules = {
@@ -100,7 +107,7 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   };
   const stateless = new Lazy(async () => {
     const { StatelessRequests } = await import('./stateless/stateless-requests.ts');
-    return new StatelessRequests({ ...options, clock, onOutcome });
+    return new StatelessRequests({ ...options, clock, onOutcome, directory }, replicas?.routing);
   });
   const authenticate = createAuthenticator(tokens, oauth);
   const checkScopes = scopeCheck(oauth, tools, config);
@@ -116,6 +123,7 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   });
   const endpoint = new McpEndpoint({
     sessions,
+    routing: replicas?.routing ?? null,
     stateless: () => stateless.get(),
     authenticate,
     checkScopes,
@@ -132,9 +140,18 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     if (path === '/metrics') return sendMetrics(request, response, metrics, config.http.metricsDigest);
     if (allowCrossOrigin(request, response)) return;
     if (oauth?.resource.isMetadataPath(path)) return sendJson(response, 200, oauth.resource.metadata);
-    if (path === '/mcp') return endpoint.handle(request, response);
+    if (path === '/mcp') {
+      await joined;
+      return endpoint.handle(request, response);
+    }
     refuse(response, { status: 404, message: 'Not found; the endpoint is /mcp.' });
   };
+  // Requests wait for it; a failure ends the server.
+  const joined = replicas?.start(config.http.replicaUrl ?? url, {
+    sessions,
+    callers: () => stateless.get(),
+    openedCallers: () => stateless.ifUsed(async (requests) => requests),
+  });
   metrics.watch(server);
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
     metrics.watchResponse(response);
@@ -146,6 +163,7 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   };
   server.on('request', listener);
   const connections = previews === null ? null : serveUpgrades(server, previews, listener, limits);
+  await joined;
   log.info({ url: `${url}/mcp` }, 'listening');
   if (!requiresToken)
     log.warn(
@@ -164,6 +182,7 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   server.closeIdleConnections();
   const answered = Promise.all([sessions.answered(), stateless.ifUsed((requests) => requests.answered())]);
   await completesWithin(clock, options.drainMs ?? DRAIN_MS, Promise.race([answered, second]));
+  await replicas?.stop();
   await Promise.all([sessions.close('signal'), stateless.ifUsed((requests) => requests.close('signal'))]);
   server.closeAllConnections();
   connections?.closeAll();
@@ -185,12 +204,12 @@ function openPreviews(
 }
 
 function openGit(
-  { config, log, registry }: HttpOptions,
+  { config, log, registry, replica }: HttpOptions,
   url: string,
   access: Pick<GitAccess, 'authenticate' | 'checkScopes'>,
 ): GitRequests {
-  const names = new RepositoryNames();
-  registry.publishRepositories((sandbox) => `${url}${GIT_PATH}${names.nameOf(sandbox)}`);
+  const names = replica === undefined ? new RepositoryNames() : new SharedRepositoryNames(replica.store);
+  registry.publishRepositories(async (sandbox) => `${url}${GIT_PATH}${await names.nameOf(sandbox)}`);
   const admit = gitAdmission({ ownerOnly: config.http.previewAccess === 'owner', ...access });
   return new GitRequests({ names, registry, admit, log });
 }

@@ -12,8 +12,8 @@ export class Lazy<Value> {
     return this.#loading;
   }
 
-  /** Does something with the value if it was ever used. */
-  async ifUsed(work: (value: Value) => Promise<void>): Promise<void> {
-    if (this.#loading !== null) await work(await this.#loading);
+  /** Does something with the value if it was ever used; undefined otherwise. */
+  async ifUsed<Result>(work: (value: Value) => Promise<Result>): Promise<Result | undefined> {
+    return this.#loading === null ? undefined : work(await this.#loading);
   }
 }

@@ -33,7 +33,10 @@ describe('a record of version 0.1.0', () => {
     const layout = new VercelLayout(folder);
     const paths = layout.sandbox(SANDBOX_ID);
     await mkdir(paths.dir, { recursive: true });
-    await writeFile(paths.record, JSON.stringify({ ...OTHERS, askedAt: 1_700_000_000_000, stopAsked: null }));
+    await writeFile(
+      paths.record.file,
+      JSON.stringify({ ...OTHERS, askedAt: 1_700_000_000_000, stopAsked: null }),
+    );
     expect(await readRecord(layout, SANDBOX_ID)).toEqual({
       ...OTHERS,
       requestedAt: 1_700_000_000_000,
@@ -42,7 +45,7 @@ describe('a record of version 0.1.0', () => {
     });
 
     await updateRecord(layout, SANDBOX_ID, (record) => ({ ...record, requestedStop: 'snapshot' }));
-    const written: unknown = JSON.parse(await readFile(paths.record, 'utf8'));
+    const written: unknown = JSON.parse(await readFile(paths.record.file, 'utf8'));
     expect(written).toEqual({
       ...OTHERS,
       requestedAt: 1_700_000_000_000,

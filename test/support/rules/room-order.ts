@@ -27,7 +27,14 @@ export const REGISTRY_ROOMS: readonly (readonly string[])[] = [
   ['sandboxes/'],
   ['records/'],
   ['types.ts'],
-  ['log-types.ts', 'request-types.ts', 'port-types.ts', 'shell-types.ts', 'transfer-types.ts'],
+  [
+    'log-types.ts',
+    'request-types.ts',
+    'port-types.ts',
+    'session-state.ts',
+    'shell-types.ts',
+    'transfer-types.ts',
+  ],
 ];
 
 /** Rooms of the tools. */

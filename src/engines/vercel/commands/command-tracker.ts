@@ -25,7 +25,7 @@ import { endedBy, sandboxEndOf } from './command-end.ts';
 import { sendSignal } from './command-kill.ts';
 import { CommandFollow, type PlatformExit } from './command-stream.ts';
 import { finishedView, runningView } from './command-view.ts';
-import { captureName, fullestCapture, isOf } from './output-captures.ts';
+import { captureName, fullestCapture, hasCapture, isOf, shareCapture } from './output-captures.ts';
 
 /** How long to wait for the end of a command that was sent SIGKILL. */
 const DEATH_MS = 5_000;
@@ -75,7 +75,8 @@ export class CommandTracker {
       return this.#view(known);
     }
     const record = await readRecord(paths, commandId);
-    if (record.end !== null && !isPartial(record))
+    const { layout } = this.#context;
+    if (record.end !== null && !isPartial(record) && (await hasCapture(layout, commandId, record.end)))
       return { command: finishedView(record, paths.sandboxId, record.end), follow: null };
     if (record.platformId === null) throw unknownCommand(commandId);
     const sandbox = await getSandbox(this.#context, paths.sandboxId, signal);
@@ -120,10 +121,6 @@ export class CommandTracker {
     );
     const entry = this.#entries.get(commandId);
     if (entry?.follow === follow) entry.record = updated;
-  }
-
-  captureDirectory(commandId: string, capture: string | null): string {
-    return join(this.#context.layout.command(commandId).dir, capture ?? 'none');
   }
 
   close(): void {
@@ -230,6 +227,10 @@ export class CommandTracker {
       return { ...record, end: { ...about, ...end } };
     });
     if (entry.timer !== null) clearTimeout(entry.timer);
+    if (entry.record.end !== null)
+      await shareCapture(this.#context.layout, commandId, entry.record.end).catch((error: unknown) =>
+        this.#context.log.warn({ command_id: commandId, err: error }, 'cannot share the output of a command'),
+      );
   }
 
   /** The sandbox, if its end is what ended the command; null if the command ended by itself. */

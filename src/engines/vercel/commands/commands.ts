@@ -36,7 +36,7 @@ import { endsIt, sendSignal } from './command-kill.ts';
 import type { CommandFollow } from './command-stream.ts';
 import { CommandTracker, type TrackedCommand } from './command-tracker.ts';
 import { runningView } from './command-view.ts';
-import { isOf } from './output-captures.ts';
+import { captureDirectory, hasCapture, isOf } from './output-captures.ts';
 
 const UNDO_MS = 10_000;
 const SIGKILL = 9;
@@ -63,7 +63,7 @@ export class VercelCommands implements Commands {
     throwIfCancelled(signal);
     const program = await withInput(session, request, signal);
     // Not cancellable from here on: a requested command is either started and known, or refused.
-    writeIntent(paths, intentOf(request, cwd));
+    await writeIntent(paths, intentOf(request, cwd));
     const started = await this.#start(session, { ...request, ...program, env }, cwd, paths);
     const record = await updateRecord(paths, commandId, (known) => ({
       ...known,
@@ -128,14 +128,19 @@ export class VercelCommands implements Commands {
   async #captured(commandId: string, signal: AbortSignal): Promise<{ directory: string; totals: Totals }> {
     const { command, follow } = await this.#tracker.get(commandId, signal);
     if (follow !== null) await this.#requireReading(commandId, follow, signal);
-    const { end } = await readRecord(this.#context.layout.command(commandId), commandId);
-    if (follow !== null && (end === null || isOf(end, follow.log))) {
+    const { layout } = this.#context;
+    const { end } = await readRecord(layout.command(commandId), commandId);
+    const isHere =
+      end !== null &&
+      !(follow !== null && isOf(end, follow.log)) &&
+      (await hasCapture(layout, commandId, end));
+    if (follow !== null && !isHere) {
       if (command.status === 'finished') await this.#tracker.refresh(commandId, follow, signal);
       follow.log.flush();
       return { directory: follow.log.directory, totals: follow.totals };
     }
     const totals = { stdout: end?.stdoutBytes ?? 0, stderr: end?.stderrBytes ?? 0 };
-    return { directory: this.#tracker.captureDirectory(commandId, end?.capture ?? null), totals };
+    return { directory: captureDirectory(layout, commandId, end?.capture ?? null), totals };
   }
 
   async kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command> {

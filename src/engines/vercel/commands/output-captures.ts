@@ -1,13 +1,18 @@
 /** The captures of one command: each process that followed it has written its own. */
-import { readdir } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { SandboxError } from '../../../shared/errors.ts';
+import { listDirectory } from '../../../shared/fs/list-directory.ts';
+import { pathExists } from '../../../shared/fs/path-exists.ts';
 import type { Totals } from '../../output-log/log-format.ts';
 import type { LogWriter } from '../../output-log/log-writer.ts';
 import { readLogTotals } from '../../output-log/read-log.ts';
 import type { CommandEnd } from '../state/command-record.ts';
+import type { VercelLayout } from '../state/state-layout.ts';
 
 const CAPTURE = 'capture-';
+/** Output up to this size is kept for other replicas; what is longer they read from the platform. */
+const MAX_SHARED_BYTES = 1_048_576;
 
 /** The name of a capture's directory within that of its command. */
 export function captureName(unique: string): string {
@@ -36,7 +41,7 @@ export async function fullestCapture(
     stderrBytes: own?.totals.stderr ?? 0,
   };
   let most = fullest.stdoutBytes + fullest.stderrBytes;
-  for (const other of await readdir(commandDir)) {
+  for (const other of await listDirectory(commandDir)) {
     if (!other.startsWith(CAPTURE) || other === name) continue;
     const totals = await totalsOf(join(commandDir, other));
     if (totals === null) continue;
@@ -59,4 +64,44 @@ async function totalsOf(directory: string): Promise<Totals | null> {
     if (error instanceof SandboxError) return null;
     throw error;
   }
+}
+
+/** The directory of a capture; of none, one that does not exist. */
+export function captureDirectory(layout: VercelLayout, commandId: string, capture: string | null): string {
+  return join(layout.command(commandId).dir, capture ?? 'none');
+}
+
+/** Keeps the capture of an ended command in the store, for the replicas that did not follow it. */
+export async function shareCapture(
+  layout: VercelLayout,
+  commandId: string,
+  { capture }: Pick<CommandEnd, 'capture'>,
+): Promise<void> {
+  if (layout.store === null || capture === null) return;
+  const { dir, output } = layout.command(commandId);
+  const directory = join(dir, capture);
+  const files = await Promise.all(
+    (await readdir(directory)).map(async (name) => ({ name, bytes: await readFile(join(directory, name)) })),
+  );
+  if (files.reduce((sum, { bytes }) => sum + bytes.length, 0) > MAX_SHARED_BYTES) return;
+  for (const { name, bytes } of files)
+    await layout.store.swap(output, `${capture}/${name}`, null, bytes.toString('base64'));
+}
+
+/** Whether a capture is on this machine; one that another replica has shared is fetched. */
+export async function hasCapture(
+  layout: VercelLayout,
+  commandId: string,
+  { capture }: Pick<CommandEnd, 'capture'>,
+): Promise<boolean> {
+  if (capture === null) return true;
+  const { dir, output } = layout.command(commandId);
+  const directory = join(dir, capture);
+  if (layout.store === null || (await pathExists(directory))) return true;
+  const shared = [...(await layout.store.all(output))].filter(([id]) => dirname(id) === capture);
+  if (shared.length === 0) return false;
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  for (const [id, text] of shared)
+    await writeFile(join(directory, basename(id)), Buffer.from(text, 'base64'), { mode: 0o600 });
+  return true;
 }

@@ -21,6 +21,7 @@ import {
   updateRecord,
   writeIntent,
 } from '../state/sandbox-record.ts';
+import { endedMeanwhile, nameIsTaken, noTerminalsForPeople } from './create-errors.ts';
 import { paramsOf, planOf } from './create-params.ts';
 import { currentView } from './get-sandbox.ts';
 import { type Leases, newLease } from './lease.ts';
@@ -81,6 +82,37 @@ export class Creations {
       return await orUndone(making, signal, onAbort, UNDO_MS);
     } finally {
       void Promise.allSettled([making]).then(() => this.#pending.delete(sandboxId));
+    }
+  }
+
+  /**
+   * Renews the lease of a sandbox from now on; first completes a create that another replica began.
+   *
+   * @throws SandboxError `not_found` if the cloud does not have it
+   */
+  async takeOver(sandboxId: string, signal: AbortSignal): Promise<void> {
+    const record = await readRecord(this.#context.layout, sandboxId);
+    if (this.#context.replica === null || record?.state !== 'creating' || this.#pending.has(sandboxId))
+      return this.#leases.hold(sandboxId);
+    const latest = record.requestedAt + this.#context.tuning.longHeadersMs;
+    try {
+      await this.#deliver(await this.#appeared(sandboxId, latest, signal), signal);
+    } catch (error) {
+      throw fromPlatform(error, { doing: 'create a sandbox', sandboxId }, signal);
+    }
+  }
+
+  /** The running sandbox; it may take until `latest`, in epoch ms, to appear. */
+  async #appeared(sandboxId: string, latest: number, signal: AbortSignal): Promise<Sandbox> {
+    for (;;) {
+      try {
+        const view = await this.#started(sandboxId, signal);
+        if (view.status === 'running') return view;
+        throw endedMeanwhile(sandboxId);
+      } catch (error) {
+        if (!isSandboxMissing(error) || Date.now() > latest) throw error;
+        await delay(this.#context.tuning.pollMs, undefined, { signal });
+      }
     }
   }
 
@@ -252,33 +284,4 @@ export class Creations {
     const { layout } = this.#context;
     await updateRecord(layout, sandboxId, (record) => ({ ...record, state: 'doubtful', lastSeen: null }));
   }
-}
-
-function endedMeanwhile(sandboxId: string): SandboxError {
-  return new SandboxError('conflict', 'The sandbox was stopped while it was being created.', {
-    hint: 'Call sandbox_create for a new one.',
-    details: { sandbox_id: sandboxId },
-  });
-}
-
-function nameIsTaken(name: string, sandboxId: string): SandboxError {
-  return new SandboxError(
-    'conflict',
-    `The project has a sandbox named ${JSON.stringify(name)}: ${sandboxId}.`,
-    {
-      hint: `Call sandbox_get with sandbox_id ${sandboxId}, which resumes it, or sandbox_create with another name.`,
-      details: { name, sandbox_id: sandboxId },
-    },
-  );
-}
-
-function noTerminalsForPeople(): SandboxError {
-  return new SandboxError(
-    'unsupported',
-    'The vercel engine does not support interactive terminals for people.',
-    {
-      hint: 'Call sandbox_create without interactive; sandbox_shell still opens terminals.',
-      details: { argument: 'interactive' },
-    },
-  );
 }

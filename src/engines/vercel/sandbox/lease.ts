@@ -53,10 +53,23 @@ export class Leases {
     this.#context = context;
   }
 
-  /** Renews the sandbox's lease from now on. Does nothing for a sandbox that has none. */
+  /**
+   * Renews the sandbox's lease from now on. Does nothing for a sandbox that has none. Of several replicas, the
+   * last one to call this renews it.
+   */
   async hold(sandboxId: string): Promise<void> {
-    const record = await readRecord(this.#context.layout, sandboxId);
-    if (record?.lease != null) this.#schedule(sandboxId, record.lease);
+    const { layout, replica } = this.#context;
+    const lease =
+      replica === null
+        ? (await readRecord(layout, sandboxId))?.lease
+        : await this.#recorded(sandboxId, { holder: replica.id });
+    if (lease != null) this.#schedule(sandboxId, lease);
+  }
+
+  /** Whether this process is the one that renews it. */
+  #isHolder({ holder }: Lease): boolean {
+    const { replica } = this.#context;
+    return replica === null || (replica.isCurrent() && holder === replica.id);
   }
 
   /** Lets the lease run out, unless another process renews it. */
@@ -94,8 +107,8 @@ export class Leases {
     const { layout, log, tuning } = this.#context;
     try {
       const record = await readRecord(layout, sandboxId);
-      if (record?.lease == null || (record.lastSeen !== null && hasEnded(record.lastSeen)))
-        return this.release(sandboxId);
+      const isOver = record?.lastSeen != null && hasEnded(record.lastSeen);
+      if (record?.lease == null || isOver || !this.#isHolder(record.lease)) return this.release(sandboxId);
       const lease = await this.#renewed(sandboxId, record.lease);
       if (lease === null || !this.#timers.has(sandboxId)) return this.release(sandboxId);
       this.#schedule(sandboxId, lease);

@@ -1,13 +1,8 @@
 /** This machine's record of a command: the intent, stored before the platform is asked, and the end. */
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { rm } from 'node:fs/promises';
 import { z } from 'zod';
-import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
-import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
-import { withFileLock } from '../../../shared/fs/file-lock.ts';
-import { listDirectory } from '../../../shared/fs/list-directory.ts';
-import { readRecordFile } from '../../../shared/fs/record-file.ts';
+import { SandboxError } from '../../../shared/errors.ts';
 import { duplicateCommand, unknownCommand } from '../../../shared/id-errors.ts';
+import { parseDocument } from './documents.ts';
 import type { CommandPaths, VercelLayout } from './state-layout.ts';
 
 const endSchema = z.strictObject({
@@ -57,23 +52,19 @@ export type CommandEnd = z.output<typeof endSchema>;
  *
  * @throws SandboxError `conflict` if the id was used before
  */
-export function writeIntent(paths: CommandPaths, record: CommandRecord): void {
-  try {
-    mkdirSync(paths.dir, { mode: 0o700 });
-  } catch (error) {
-    if (systemErrorCode(error) !== 'EEXIST') throw error;
-    throw duplicateCommand();
-  }
-  writeFileSync(paths.record, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
+export async function writeIntent(paths: CommandPaths, record: CommandRecord): Promise<void> {
+  if (!(await paths.documents.create(paths.record, JSON.stringify(record)))) throw duplicateCommand();
 }
 
 /** @throws SandboxError `not_found` if there is none, `server` if it is damaged */
 export async function readRecord(paths: CommandPaths, commandId: string): Promise<CommandRecord> {
-  const damaged = (cause: unknown) =>
-    new SandboxError('server', `The record of ${commandId} is damaged.`, { cause });
-  const record = await readRecordFile(paths.record, recordSchema, damaged);
-  if (record === null) throw unknownCommand(commandId);
-  return record;
+  return parse(await paths.documents.read(paths.record), commandId);
+}
+
+function parse(text: string | null, commandId: string): CommandRecord {
+  if (text === null) throw unknownCommand(commandId);
+  const message = `The record of ${commandId} is damaged.`;
+  return parseDocument(text, recordSchema, (cause) => new SandboxError('server', message, { cause }));
 }
 
 /** Changes the record and returns it; `change` may return the same object for no change. */
@@ -82,22 +73,24 @@ export async function updateRecord(
   commandId: string,
   change: (record: CommandRecord) => CommandRecord,
 ): Promise<CommandRecord> {
-  return withFileLock(paths.lock, async () => {
-    const record = await readRecord(paths, commandId);
-    const changed = change(record);
-    if (changed !== record) await writeFileAtomic(paths.record, JSON.stringify(changed), 0o600, false);
-    return changed;
+  let changed: CommandRecord | null = null;
+  await paths.documents.update(paths.record, (text) => {
+    const record = parse(text, commandId);
+    changed = change(record);
+    return changed === record ? text : JSON.stringify(changed);
   });
+  return changed ?? readRecord(paths, commandId);
 }
 
 /** Removes an intent that was definitely refused. */
 export async function removeIntent(paths: CommandPaths): Promise<void> {
-  await rm(paths.dir, { recursive: true, force: true });
+  await paths.documents.remove(paths.record);
 }
 
-/** The ids of a sandbox's commands that this machine started, in any order. */
+/** The ids of a sandbox's commands, in any order. */
 export function listCommandIds(layout: VercelLayout, sandboxId: string): Promise<string[]> {
-  return listDirectory(layout.sandbox(sandboxId).commands);
+  const { commands, commandRecords } = layout.sandbox(sandboxId);
+  return layout.documents.ids(commands, commandRecords);
 }
 
 /** The same end, with the output of a later read if that is more. */

@@ -2,17 +2,14 @@
  * What this machine records about a sandbox in addition to the cloud's state. Written before the create
  * request is sent.
  */
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { z } from 'zod';
 import { ENGINE_NAMES } from '../../../shared/engine-names.ts';
-import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
-import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
-import { withFileLock } from '../../../shared/fs/file-lock.ts';
-import { listDirectory } from '../../../shared/fs/list-directory.ts';
-import { readRecordFile } from '../../../shared/fs/record-file.ts';
+import { SandboxError } from '../../../shared/errors.ts';
 import { isSandboxId } from '../../../shared/ids.ts';
 import { networkPolicyRecord } from '../../../shared/policy-schema.ts';
-import type { VercelLayout } from './state-layout.ts';
+import { parseDocument } from './documents.ts';
+import { SANDBOXES, type VercelLayout } from './state-layout.ts';
 
 /** The last known state of a sandbox, with the policy stored as in `policy`. */
 const seenSchema = z.strictObject({
@@ -45,6 +42,8 @@ const leaseSchema = z.strictObject({
   grantedMs: z.number(),
   /** Epoch ms; null until the sandbox runs. */
   startedAt: z.number().nullable(),
+  /** The replica that renews it; absent if there are no replicas. */
+  holder: z.string().optional(),
 });
 
 const recordSchema = z.strictObject({
@@ -96,24 +95,25 @@ const storedSchema = z.preprocess((data) => {
 export async function writeIntent(layout: VercelLayout, record: SandboxRecord): Promise<void> {
   const paths = layout.sandbox(record.sandboxId);
   await mkdir(layout.sandboxes, { recursive: true, mode: 0o700 });
-  try {
-    await mkdir(paths.dir, { mode: 0o700 });
-  } catch (error) {
-    if (systemErrorCode(error) !== 'EEXIST') throw error;
+  if (!(await layout.documents.create(paths.record, JSON.stringify(record), { durable: true })))
     throw new SandboxError('conflict', `Sandbox ${record.sandboxId} already exists.`);
-  }
-  await mkdir(paths.commands, { mode: 0o700 });
-  await writeFileAtomic(paths.record, JSON.stringify(record));
+  await mkdir(paths.commands, { recursive: true, mode: 0o700 });
 }
 
-/** Null if this machine has none: the sandbox may be another machine's. */
+/** Null if there is none: the sandbox may be another machine's. */
 export async function readRecord(layout: VercelLayout, sandboxId: string): Promise<SandboxRecord | null> {
-  const damaged = (cause: unknown) =>
-    new SandboxError('server', `The record of ${sandboxId} on this machine is damaged.`, {
+  const text = await layout.documents.read(layout.sandbox(sandboxId).record);
+  return text === null ? null : parse(text, sandboxId);
+}
+
+function parse(text: string, sandboxId: string): SandboxRecord {
+  return parseDocument(text, storedSchema, (cause) => {
+    const message = `The record of ${sandboxId} on this machine is damaged.`;
+    return new SandboxError('server', message, {
       hint: 'The sandbox itself is in the cloud: check and stop it in the project’s dashboard.',
       cause,
     });
-  return readRecordFile(layout.sandbox(sandboxId).record, storedSchema, damaged);
+  });
 }
 
 /** Changes the record if there is one; `change` may return the same object for no change. */
@@ -122,22 +122,30 @@ export async function updateRecord(
   sandboxId: string,
   change: (record: SandboxRecord) => SandboxRecord,
 ): Promise<void> {
-  const paths = layout.sandbox(sandboxId);
-  if ((await readRecord(layout, sandboxId)) === null) return;
-  await withFileLock(paths.lock, async () => {
-    const record = await readRecord(layout, sandboxId);
-    if (record === null) return;
+  const { record: place } = layout.sandbox(sandboxId);
+  // Before the lock: its directory may be missing, too.
+  if ((await layout.documents.read(place)) === null) return;
+  await layout.documents.update(place, (text) => {
+    if (text === null) return null;
+    const record = parse(text, sandboxId);
     const changed = change(record);
-    if (changed !== record) await writeFileAtomic(paths.record, JSON.stringify(changed), 0o600, false);
+    return changed === record ? text : JSON.stringify(changed);
   });
 }
 
-/** The ids of the sandboxes with records on this machine, in any order. */
+/** The ids of the sandboxes with records, in any order. */
 export async function listRecordIds(layout: VercelLayout): Promise<string[]> {
-  return (await listDirectory(layout.sandboxes)).filter(isSandboxId);
+  return (await layout.documents.ids(layout.sandboxes, SANDBOXES)).filter(isSandboxId);
 }
 
-/** Removes everything about a sandbox on this machine: record, commands, logs. */
+/** Removes everything about a sandbox here: record, commands, logs. */
 export async function removeRecord(layout: VercelLayout, sandboxId: string): Promise<void> {
-  await rm(layout.sandbox(sandboxId).dir, { recursive: true, force: true });
+  const { record, commandRecords } = layout.sandbox(sandboxId);
+  if (layout.store !== null) {
+    for (const commandId of await layout.store.ids(commandRecords))
+      await layout.store.drop(layout.command(commandId).output);
+    await layout.store.drop(commandRecords);
+  }
+  // Last: as long as there is a record, the next recovery removes the rest.
+  await layout.documents.remove(record);
 }

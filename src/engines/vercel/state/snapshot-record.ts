@@ -6,7 +6,8 @@ import { z } from 'zod';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { isSandboxId, isSnapshotId } from '../../../shared/ids.ts';
-import type { VercelLayout } from './state-layout.ts';
+import { change } from '../../../shared/store/store.ts';
+import { SNAPSHOTS, type VercelLayout } from './state-layout.ts';
 
 const schema = z.strictObject({
   version: z.literal(1),
@@ -20,6 +21,10 @@ export type SnapshotRecord = z.output<typeof schema>;
 /** Stored on disk when this resolves. */
 export async function writeSnapshotRecord(layout: VercelLayout, record: SnapshotRecord): Promise<void> {
   const path = layout.snapshot(record.snapshotId);
+  if (layout.store !== null) {
+    await change(layout.store, SNAPSHOTS, record.snapshotId, () => JSON.stringify(record));
+    return;
+  }
   await mkdir(layout.snapshots, { recursive: true, mode: 0o700 });
   await writeFileAtomic(path, JSON.stringify(record));
 }
@@ -30,7 +35,11 @@ export async function readSnapshotRecord(
   snapshotId: string,
 ): Promise<SnapshotRecord | null> {
   try {
-    const read = schema.safeParse(JSON.parse(await readFile(layout.snapshot(snapshotId), 'utf8')));
+    const path = layout.snapshot(snapshotId);
+    const text =
+      layout.store === null ? await readFile(path, 'utf8') : await layout.store.read(SNAPSHOTS, snapshotId);
+    if (text === null) return null;
+    const read = schema.safeParse(JSON.parse(text));
     return read.success ? read.data : null;
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT' || error instanceof SyntaxError) return null;
@@ -45,5 +54,7 @@ export async function snapshotRuntime(layout: VercelLayout, snapshotId: string):
 
 /** A missing record is not an error. */
 export async function removeSnapshotRecord(layout: VercelLayout, snapshotId: string): Promise<void> {
-  await rm(layout.snapshot(snapshotId), { force: true });
+  const path = layout.snapshot(snapshotId);
+  if (layout.store === null) await rm(path, { force: true });
+  else await change(layout.store, SNAPSHOTS, snapshotId, () => null);
 }

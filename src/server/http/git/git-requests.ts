@@ -15,7 +15,7 @@ import type { Refusal } from '../reply.ts';
 import { readBytes } from '../request-body.ts';
 import { FetchLimits } from './fetch-limits.ts';
 import { type GitPath, parseGitPath } from './git-path.ts';
-import type { RepositoryNames } from './repository-names.ts';
+import type { Names } from './repository-names.ts';
 
 /** Fits in the arguments of a program in the sandbox. Git sends 32 KiB to ask for a thousand commits. */
 const MAX_REQUEST_BYTES = 1_048_576;
@@ -27,7 +27,7 @@ const VERSION_2 = '000eversion 2\n';
 const SERVICE = '001e# service=git-upload-pack\n0000';
 
 export interface GitRequestsOptions {
-  names: RepositoryNames;
+  names: Names;
   registry: Pick<Registry, 'uploadPack'>;
   /** Refuses callers who may not fetch from the sandbox; null for an unknown name. */
   admit(request: IncomingMessage, sandbox: SandboxOwner | null): Promise<Refusal | null>;
@@ -51,7 +51,7 @@ export class GitRequests {
 
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = parseGitPath(request.url ?? '');
-    const sandbox = this.#options.names.find(path?.name ?? '');
+    const sandbox = await this.#options.names.find(path?.name ?? '');
     const refused = await this.#options.admit(request, sandbox);
     if (refused !== null) return refuse(response, refused);
     if (path === null || sandbox === null) return refuse(response, NO_REPOSITORY);

@@ -1,6 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import type { SandboxOwner } from '../../../registry/types.ts';
 
+/** Under which random names the repositories of sandboxes are served. */
+export interface Names {
+  /** The name of a sandbox, the same each time. */
+  nameOf(sandbox: SandboxOwner): string | Promise<string>;
+  find(name: string): SandboxOwner | null | Promise<SandboxOwner | null>;
+}
+
 /** Names of sandboxes in URLs; further ones replace the one that was used least recently. */
 const MAX_NAMES = 10_000;
 
@@ -8,7 +15,7 @@ const MAX_NAMES = 10_000;
  * Random names under which the repositories of sandboxes are served. Anyone who knows one may fetch. A sandbox
  * keeps its name when it ends: a named one can be started again, and the user may have stored the URL.
  */
-export class RepositoryNames {
+export class RepositoryNames implements Names {
   readonly #byName = new Map<string, SandboxOwner>();
   readonly #names = new Map<string, string>();
 

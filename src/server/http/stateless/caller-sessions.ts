@@ -1,8 +1,17 @@
-import type { Registry, Session, SessionEndReason } from '../../../registry/types.ts';
+import type {
+  MovableSession,
+  Registry,
+  Session,
+  SessionEndReason,
+  SessionOptions,
+} from '../../../registry/types.ts';
 import type { Clock } from '../../../shared/clock.ts';
+import { namedSessionId } from '../../../shared/ids.ts';
 import { SessionEnded } from '../../../shared/session-ended.ts';
 import { type ServerOptions, ToolCalls } from '../../tool-calls.ts';
 import { configOf } from '../principal-folders.ts';
+import type { Claimed, SessionDirectory } from '../replicas/session-directory.ts';
+import type { SessionHold } from '../replicas/session-hold.ts';
 import { PrincipalSession } from './principal-session.ts';
 
 /** Whose request it is, and the conversation it belongs to, if the client says so. */
@@ -21,6 +30,10 @@ const ENDED = ['stopped', 'aborted', 'failed'];
 
 interface Entry extends CallerSession, CallerOf {
   readonly session: Session;
+  /** The same session, with its own idea of what is current. */
+  readonly opened: MovableSession;
+  /** Null if no other replica can serve it. */
+  readonly hold: SessionHold | null;
   /** Requests that are not answered yet. */
   open: number;
   idle: ReturnType<Clock['setTimeout']> | null;
@@ -29,6 +42,8 @@ interface Entry extends CallerSession, CallerOf {
 export interface CallerSessionsOptions extends Omit<ServerOptions, 'session'> {
   registry: Registry;
   clock: Clock;
+  /** Null if no other replica serves the same callers. */
+  directory?: SessionDirectory | null;
 }
 
 /**
@@ -41,6 +56,7 @@ export class CallerSessions {
   readonly #options: CallerSessionsOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #ending = new Set<Promise<void>>();
+  readonly #resuming = new Map<string, Promise<void>>();
 
   constructor(options: CallerSessionsOptions) {
     this.#options = options;
@@ -65,7 +81,7 @@ export class CallerSessions {
   /** The session of a caller, which stays until the returned function has been called. */
   use(caller: CallerOf): { session: CallerSession; release: () => void } {
     const key = keyOf(caller);
-    const entry = this.#entries.get(key) ?? this.#open(key, caller);
+    const entry = this.#entries.get(key) ?? this.#open(key, caller, null);
     if (entry.idle !== null) this.#options.clock.clearTimeout(entry.idle);
     entry.idle = null;
     entry.open += 1;
@@ -76,23 +92,78 @@ export class CallerSessions {
     return { session: entry, release };
   }
 
+  /**
+   * Takes the session of a caller to this replica unless another one serves it, whose URL is returned then. To be
+   * called before `use`.
+   */
+  async locate(caller: CallerOf): Promise<{ isHere: true } | { servedAt: string }> {
+    const { directory = null } = this.#options;
+    const key = keyOf(caller);
+    await this.#resuming.get(key);
+    if (directory === null || this.#entries.has(key)) return { isHere: true };
+    const { principal, conversation } = caller;
+    const sessionId = namedSessionId(key);
+    const state = { created: 0, currentSandboxId: null };
+    const claimed =
+      (await directory.add({ sessionId, principal, conversation, http: null }, state)) ??
+      (await directory.claim(sessionId));
+    if (claimed === null) return this.locate(caller);
+    if ('servedAt' in claimed) return claimed;
+    await this.resume(claimed);
+    return { isHere: true };
+  }
+
+  /** Continues a session that another replica served. One that it was ending is ended. */
+  async resume(claimed: Claimed): Promise<void> {
+    const { principal, conversation } = claimed.record;
+    const caller = { principal, conversation };
+    const key = keyOf(caller);
+    const resuming = this.#resuming.get(key) ?? this.#resume(key, caller, claimed);
+    this.#resuming.set(key, resuming);
+    try {
+      await resuming;
+    } finally {
+      this.#resuming.delete(key);
+    }
+  }
+
+  async #resume(key: string, caller: CallerOf, claimed: Claimed): Promise<void> {
+    if (this.#entries.has(key)) return;
+    const entry = this.#open(key, caller, claimed);
+    await entry.opened.resume();
+    if (claimed.record.isEnding) this.#end(key, entry, 'idle');
+    else this.#waitIdle(key, entry);
+  }
+
+  /** Leaves all sessions to other replicas. `isLost`: another one has them already. */
+  async leave({ isLost }: { isLost: boolean }): Promise<void> {
+    for (const [key, entry] of [...this.#entries])
+      this.#finish(key, entry, async () => {
+        await entry.opened.leave();
+        if (!isLost) await entry.hold?.release();
+      });
+    await Promise.all(this.#ending);
+  }
+
   /** Cancels all calls and ends all sessions. */
   async close(reason: SessionEndReason): Promise<void> {
     for (const [key, entry] of [...this.#entries]) this.#end(key, entry, reason);
     await Promise.all(this.#ending);
   }
 
-  #open(key: string, { principal, conversation }: CallerOf): Entry {
+  #open(key: string, { principal, conversation }: CallerOf, claimed: Claimed | null): Entry {
     const { registry } = this.#options;
     // It may fail, and then there must not be a session yet.
     const config = configOf(this.#options.config, principal);
-    const opened = registry.openSession(principal);
+    const opened = registry.openSession(principal, claimed === null ? {} : this.#shared(claimed));
     const session = conversation === null ? new PrincipalSession(opened) : opened;
     const options = { ...this.#options, config, session };
     const entry = {
       principal,
       conversation,
       session,
+      opened,
+      hold: claimed?.hold ?? null,
       options,
       calls: new ToolCalls(options),
       open: 0,
@@ -127,10 +198,30 @@ export class CallerSessions {
     }
   }
 
+  /** The state of the session, and where its changes are stored. */
+  #shared({ record, hold }: Claimed): SessionOptions {
+    const { log } = this.#options;
+    return {
+      state: record,
+      onChange: (state) =>
+        hold.remember(state, (error) => log.warn({ err: error }, 'Could not store the state of a session.')),
+    };
+  }
+
   #end(key: string, entry: Entry, reason: SessionEndReason): void {
+    const { hold, opened } = entry;
+    this.#finish(key, entry, async () => {
+      // Another replica may have it.
+      if (hold !== null && !(await hold.beginEnd())) return opened.leave();
+      await opened.end(reason);
+      await hold?.remove();
+    });
+  }
+
+  #finish(key: string, entry: Entry, endSession: () => Promise<void>): void {
     this.#entries.delete(key);
     if (entry.idle !== null) this.#options.clock.clearTimeout(entry.idle);
-    const ending = Promise.allSettled([entry.calls.end(new SessionEnded()), entry.session.end(reason)]).then(
+    const ending = Promise.allSettled([entry.calls.end(new SessionEnded()), endSession()]).then(
       (outcomes) => {
         for (const outcome of outcomes)
           if (outcome.status === 'rejected')

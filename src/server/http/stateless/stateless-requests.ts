@@ -4,9 +4,11 @@ import { z } from 'zod';
 import type { SessionEndReason } from '../../../registry/types.ts';
 import { type Clock, completesWithin } from '../../../shared/clock.ts';
 import { createModernServer } from '../../modern/modern-server.ts';
+import type { Routing } from '../replicas/routing.ts';
+import type { Claimed } from '../replicas/session-directory.ts';
 import { type Refusal, refuse } from '../reply.ts';
+import { sendWebResponse, webRequest } from '../web-exchange.ts';
 import { type CallerSession, CallerSessions, type CallerSessionsOptions } from './caller-sessions.ts';
-import { sendWebResponse, webRequest } from './web-exchange.ts';
 
 /** Time for cancelled calls to send their answers. */
 const ANSWER_MS = 500;
@@ -27,12 +29,15 @@ const Named = z.looseObject({
 export class StatelessRequests {
   readonly #clock: Clock;
   readonly #sessions: CallerSessions;
+  readonly #routing: Routing | null;
   readonly #handler: McpHttpHandler;
   readonly #callers = new WeakMap<Request, CallerSession>();
   readonly #calls = new Set<Promise<void>>();
 
-  constructor(options: CallerSessionsOptions) {
+  /** `routing` is null if there are no other replicas. */
+  constructor(options: CallerSessionsOptions, routing: Routing | null = null) {
     this.#clock = options.clock;
+    this.#routing = routing;
     this.#sessions = new CallerSessions(options);
     this.#handler = createMcpHandler(({ requestInfo }) => this.#serverFor(requestInfo), {
       legacy: 'reject',
@@ -46,10 +51,17 @@ export class StatelessRequests {
     request: IncomingMessage,
     response: ServerResponse,
     message: object,
+    body: string,
   ): Promise<void> {
     const conversation = Named.safeParse(message).data?.params._meta[CONVERSATION] ?? null;
     const caller = { principal, conversation };
     if (!this.#sessions.accepts(caller)) return refuse(response, FULL);
+    if (this.#routing !== null) {
+      const locate = () => this.#sessions.locate(caller);
+      const found = await this.#routing.find(request, response, body, locate);
+      if (found === null) return;
+      if ('refused' in found) return refuse(response, found.refused);
+    }
     const { session, release } = this.#sessions.use(caller);
     const exchange = this.#exchange(session, request, response, message).finally(release);
     // A subscription stays open as long as its client wants.
@@ -61,6 +73,17 @@ export class StatelessRequests {
   /** Resolves when no call waits for an answer. */
   async answered(): Promise<void> {
     while (this.#calls.size > 0) await Promise.allSettled(this.#calls);
+  }
+
+  /** Continues what another replica served. */
+  resume(claimed: Claimed): Promise<void> {
+    return this.#sessions.resume(claimed);
+  }
+
+  /** Leaves everything to other replicas. `isLost`: another one has it already. */
+  async leave(options: { isLost: boolean }): Promise<void> {
+    await this.#sessions.leave(options);
+    await completesWithin(this.#clock, ANSWER_MS, this.answered());
   }
 
   /** Cancels the calls, lets them answer, and ends what serves them. */

@@ -1,10 +1,17 @@
 /**
  * The lease of a cloud sandbox: short at the platform, renewed by its owner, and never visible to callers.
  */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { CreateSandbox, Engine, Sandbox } from '../../../../src/engines/engine.ts';
+import { systemClock } from '../../../../src/shared/clock.ts';
+import { createLogger } from '../../../../src/shared/log.ts';
+import { FilesStore } from '../../../../src/shared/store/files-store.ts';
+import { Replica } from '../../../../src/shared/store/replica.ts';
 import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import {
   SCRIPTED_CREDENTIALS,
@@ -44,10 +51,14 @@ describe('the lease of a sandbox', () => {
     await api.close();
   });
 
-  async function open(stateDir?: string): Promise<OpenedVercel> {
+  async function open(stateDir?: string, replica?: Replica): Promise<OpenedVercel> {
     const access = { url: api.url, credentials: SCRIPTED_CREDENTIALS };
     const tuning = { retryBaseMs: 1, pollMs: 5, leaseMs: LEASE_MS };
-    const made = await openVercelEngine(access, { ...tuning, ...(stateDir !== undefined && { stateDir }) });
+    const made = await openVercelEngine(access, {
+      ...tuning,
+      ...(stateDir !== undefined && { stateDir }),
+      ...(replica !== undefined && { replica }),
+    });
     opened.push(made);
     return made;
   }
@@ -118,6 +129,26 @@ describe('the lease of a sandbox', () => {
     await first.engine.close();
     await untilExtended(1);
     expect(grantedMs).toBeGreaterThan(LEASE_MS);
+  });
+
+  it('is renewed by the replica that took it over last, and by no other', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'lease-'));
+    try {
+      const replica = () =>
+        new Replica({ store: new FilesStore(folder), log: createLogger('silent'), clock: systemClock });
+      const [first, second] = [await open(undefined, replica()), await open(undefined, replica())];
+      const { sandboxId } = await create(first.engine);
+      await second.engine.ownership?.take(sandboxId, timeoutSignal());
+      await second.engine.close();
+      // The first one would have renewed it by now.
+      await delay(LEASE_MS);
+      expect(extensions()).toEqual([]);
+      await first.engine.ownership?.take(sandboxId, timeoutSignal());
+      await untilExtended(1);
+    } finally {
+      for (const { engine } of opened) await engine.close();
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 
   it('ends a promise that the platform refuses to keep', async () => {

@@ -9,6 +9,7 @@ import { DEFAULT_TUNING, type HttpTuning } from '../../../../src/engines/vercel/
 import { createVercelEngine } from '../../../../src/engines/vercel/index.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
 import { SecretStore } from '../../../../src/shared/secrets.ts';
+import type { Replica } from '../../../../src/shared/store/replica.ts';
 import type { EngineUnderTest } from '../../../conformance/support/subject.ts';
 import type { VercelApi } from '../../../fakes/vercel/index.ts';
 
@@ -48,15 +49,16 @@ export interface OpenedVercel {
 /** An engine that sends every request to the stand-in. */
 export async function openVercelEngine(
   { url, credentials }: { url: string; credentials: Partial<VercelEnvironment> },
-  options: Partial<HttpTuning> & { stateDir?: string; proxy?: ProxySettings } = {},
+  options: Partial<HttpTuning> & { stateDir?: string; proxy?: ProxySettings; replica?: Replica } = {},
 ): Promise<OpenedVercel> {
-  const { stateDir = await mkdtemp(join(tmpdir(), 'v-')), proxy = NO_PROXY, ...tuning } = options;
+  const { stateDir = await mkdtemp(join(tmpdir(), 'v-')), proxy = NO_PROXY, replica, ...tuning } = options;
   const engine = createVercelEngine({
     stateDir,
     apiUrl: url,
     environment: { ...NO_CREDENTIALS, ...credentials },
     proxy,
     ...WITHOUT_SECRETS,
+    ...(replica !== undefined && { replica }),
     tuning: { ...DEFAULT_TUNING, ...tuning },
     log: createLogger('silent'),
   });

@@ -22,7 +22,7 @@ export interface NewestClientOptions {
 }
 
 /** A connected client, closed with the test. `call` returns the fields of an answer, and its `text`. */
-export async function connectNewest(server: HttpServer, options: NewestClientOptions) {
+export async function connectNewest(server: Pick<HttpServer, 'url'>, options: NewestClientOptions) {
   const { mode, token, answer } = options;
   const negotiated = mode === 'pin' ? { pin: REVISION } : mode;
   const client = new Client(

@@ -1,0 +1,69 @@
+/** Passes a request on to the replica that serves its session. */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import {
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+  request as send,
+} from 'node:http';
+import { systemErrorCode } from '../../../shared/errors.ts';
+import { refuse } from '../reply.ts';
+
+const FORWARDED = 'sandbox-mcp-forwarded';
+/** About one connection, not about the message. */
+const HOP_BY_HOP = ['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'expect'];
+/** The connection was not made, so that nothing was sent. */
+const NOT_REACHED = ['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENOTFOUND', 'EAI_AGAIN'];
+
+/** Whether another replica has sent this request, which proves it by their common secret. */
+export function isForwarded({ headers }: IncomingMessage, secret: string): boolean {
+  const given = headers[FORWARDED];
+  return typeof given === 'string' && timingSafeEqual(digest(given), digest(secret));
+}
+
+/**
+ * Sends a request to another replica, and its answer back. False if the replica was not reached; then nothing was
+ * sent to it. One that ends in the middle breaks the answer, which a client can resume.
+ *
+ * @param body as it was received; null if there is none
+ */
+export async function forward(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { url, secret, body }: { url: string; secret: string; body: string | null },
+): Promise<boolean> {
+  const headers: IncomingHttpHeaders = { ...request.headers, [FORWARDED]: secret };
+  for (const name of [...HOP_BY_HOP, 'content-length']) delete headers[name];
+  if (body !== null) headers['content-length'] = String(Buffer.byteLength(body));
+  const { method = 'POST' } = request;
+  return new Promise((resolve) => {
+    // A connection that is kept may be closing, and then nobody knows whether the request was received.
+    const sent = send(new URL(request.url ?? '/mcp', url), { method, headers, agent: false }, (answer) => {
+      const passed = Object.entries(answer.headers).filter(([name]) => !HOP_BY_HOP.includes(name));
+      response.writeHead(answer.statusCode ?? 502, Object.fromEntries(passed));
+      response.flushHeaders();
+      answer.pipe(response);
+      answer.once('error', () => response.destroy());
+      answer.once('close', () => {
+        if (!answer.complete) response.destroy();
+        resolve(true);
+      });
+    });
+    response.once('close', () => sent.destroy());
+    sent.once('error', (error) => {
+      if (response.headersSent || response.destroyed) return resolve(true);
+      if (NOT_REACHED.includes(systemErrorCode(error) ?? '')) return resolve(false);
+      refuse(response, {
+        status: 502,
+        message: 'The replica that serves this session has ended during the request; check what it has done.',
+        headers: { 'retry-after': '1' },
+      });
+      resolve(true);
+    });
+    sent.end(body ?? undefined);
+  });
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
+}

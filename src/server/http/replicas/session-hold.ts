@@ -1,0 +1,70 @@
+import type { SessionState } from '../../../registry/types.ts';
+import { SESSIONS } from '../../../shared/store/collections.ts';
+import type { Replica } from '../../../shared/store/replica.ts';
+import { change } from '../../../shared/store/store.ts';
+import { parseSession, type SessionRecord } from './session-record.ts';
+
+/**
+ * This replica's right to a session. It ends when another replica takes the session over, after this one could
+ * not renew its lease in time: every change checks it, so that only one of them ends what the session owns.
+ */
+export class SessionHold {
+  readonly sessionId: string;
+  readonly #replica: Replica;
+  readonly #replicaId: string;
+  readonly #epoch: number;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(replica: Replica, { sessionId, epoch }: Pick<SessionRecord, 'sessionId' | 'epoch'>) {
+    this.sessionId = sessionId;
+    this.#replica = replica;
+    this.#replicaId = replica.id;
+    this.#epoch = epoch;
+  }
+
+  /** Where the events of its streams are kept. */
+  get events(): string {
+    return `events:${this.sessionId}`;
+  }
+
+  /** Stores the state for the replica that takes over. Rejects never; changes are stored in their order. */
+  remember({ created, currentSandboxId }: SessionState, onError: (error: unknown) => void): void {
+    this.#last = this.#last
+      .then(() => this.#update((record) => ({ ...record, created, currentSandboxId })))
+      .catch(onError);
+  }
+
+  /**
+   * Decides that the session ends. From then on whoever serves it only ends it. False if another replica has
+   * it: nothing of it may be ended here.
+   */
+  async beginEnd(): Promise<boolean> {
+    await this.#last;
+    return this.#update((record) => ({ ...record, isEnding: true }));
+  }
+
+  /** Removes the session, which has ended. */
+  async remove(): Promise<void> {
+    if (await this.#update(() => null)) await this.#replica.store.drop(this.events);
+  }
+
+  /** Leaves the session to another replica. */
+  async release(): Promise<void> {
+    await this.#last;
+    await this.#update((record) => ({ ...record, replica: null }));
+  }
+
+  /** False if this replica no longer has the session. */
+  async #update(changed: (record: SessionRecord) => SessionRecord | null): Promise<boolean> {
+    let isHeld = false;
+    await change(this.#replica.store, SESSIONS, this.sessionId, (text) => {
+      const record = parseSession(text);
+      isHeld =
+        this.#replica.isCurrent() && record?.replica === this.#replicaId && record.epoch === this.#epoch;
+      if (record === null || !isHeld) return text;
+      const after = changed(record);
+      return after === null ? null : JSON.stringify(after);
+    });
+    return isHeld;
+  }
+}
