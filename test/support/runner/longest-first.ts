@@ -19,7 +19,6 @@ const LONG = [
   'shells/shell-programs',
   'crash/rootless',
   'crash/session-end',
-  'agent/build',
   'source/git',
   'commands/command-end',
   'agent/init',

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RunningServer, startServer } from '../../support/server.ts';
 
 /** Set `TRANSFER_GIB=5` for a longer run. */
-const GIB = Number(process.env['TRANSFER_GIB'] ?? '1');
+const GIB = Number(process.env['TRANSFER_GIB'] ?? '0.5');
 const BYTES = GIB * 1_073_741_824;
 /** For buffers in flight and memory not yet garbage collected: far below the size of the file. */
 const MOST_MB = 192;
