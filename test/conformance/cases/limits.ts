@@ -41,9 +41,8 @@ export function limitCases(get: () => Subject, extent: Extent): void {
 
     it('has shared memory of half its memory, and /tmp on disk', async (context) => {
       if (get().engine.name === 'vercel') return context.skip('the platform sets its own mounts');
-      const sandbox = await get().create({ vcpus: 1 });
       const script = 'df -B 1M --output=size /dev/shm | tail -1; df --output=fstype /tmp | tail -1';
-      const { stdout } = await run(get(), 'sh', ['-c', script], sandbox);
+      const { stdout } = await run(get(), 'sh', ['-c', script]);
       const [size, type] = stdout.trim().split(/\s+/);
       expect(Number(size)).toBe(1024);
       expect(type).not.toBe('tmpfs');
@@ -51,21 +50,20 @@ export function limitCases(get: () => Subject, extent: Extent): void {
 
     it('shows programs their own limits, read-only', async (context) => {
       if (get().engine.name === 'vercel') return context.skip('the platform decides');
-      const sandbox = await get().create({ vcpus: 1 });
       // OpenMP's variable would hide what nproc itself finds.
       const count = 'env -u OMP_NUM_THREADS nproc; nproc; node -p "os.availableParallelism()"';
       for (const sudo of [false, true])
-        expect(await run(get(), 'sh', ['-c', count], { ...sandbox, sudo })).toMatchObject({
+        expect(await run(get(), 'sh', ['-c', count], { sudo })).toMatchObject({
           stdout: '1\n1\n1\n',
         });
       if (!(await enforces('memory')))
         return context.skip('needs a memory cgroup, which this host does not delegate');
-      const limit = await run(get(), 'node', ['-p', 'process.constrainedMemory()'], sandbox);
+      const limit = await run(get(), 'node', ['-p', 'process.constrainedMemory()']);
       expect(Number(limit.stdout)).toBe(2048 * 1024 * 1024);
       const files = '/sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max';
       const raise = `for file in ${files}; do [ ! -e $file ] || echo 1 >> $file; done; mkdir /sys/fs/cgroup/memory/own`;
-      expect((await run(get(), 'sh', ['-c', raise], { ...sandbox, sudo: true })).exitCode).not.toBe(0);
-      const still = await run(get(), 'node', ['-p', 'process.constrainedMemory()'], sandbox);
+      expect((await run(get(), 'sh', ['-c', raise], { sudo: true })).exitCode).not.toBe(0);
+      const still = await run(get(), 'node', ['-p', 'process.constrainedMemory()']);
       expect(still.stdout).toBe(limit.stdout);
     });
 

@@ -65,6 +65,8 @@ export interface VercelApi {
   alive(): Promise<string[]>;
   /** Lets the deadline of a persistent sandbox come now; resolves once its session has ended. */
   passDeadline(name: string): Promise<void>;
+  /** Lets this much time pass for sandboxes in memory, which end at their deadlines. */
+  passTime(ms: number): void;
   /** Answers that the SDK's validators do not accept; a test fails on any. */
   readonly violations: readonly string[];
   /** The working directory of the sandboxes that are created next. */
@@ -82,7 +84,8 @@ export interface VercelApi {
  *   map, which spares the machine a container
  */
 export async function startVercelApi(sandboxes: 'containers' | 'memory' = 'containers'): Promise<VercelApi> {
-  const memory = sandboxes === 'memory' ? openMemoryEngine() : null;
+  let passedMs = 0;
+  const memory = sandboxes === 'memory' ? openMemoryEngine(() => Date.now() + passedMs) : null;
   const below = memory === null ? await openOciEngines() : { engine: memory, close: () => memory.close() };
   const credentials = {
     token: `tok_${randomBytes(8).toString('hex')}`,
@@ -162,6 +165,9 @@ export async function startVercelApi(sandboxes: 'containers' | 'memory' = 'conta
     },
     alive: () => cloud.alive(),
     passDeadline: (name) => cloud.passDeadline(name),
+    passTime(ms) {
+      passedMs += ms;
+    },
     get cwd() {
       return cloud.cwd;
     },
@@ -190,9 +196,9 @@ export async function startVercelApi(sandboxes: 'containers' | 'memory' = 'conta
   };
 }
 
-function openMemoryEngine(): MemoryEngine {
-  const engine = new MemoryEngine(() => Date.now());
-  engine.snapshots = new MemorySnapshots(engine, () => Date.now());
+function openMemoryEngine(now: () => number): MemoryEngine {
+  const engine = new MemoryEngine(now);
+  engine.snapshots = new MemorySnapshots(engine, now);
   return engine;
 }
 
