@@ -12,14 +12,18 @@ type Combination = [name: string, call: FaultCall, fault: Fault];
 
 /**
  * Every permanent fault at each request of each call, one of those that are alike; and alternating halves of the
- * temporary ones at each repeatable call.
+ * temporary ones at each repeatable call. Calls that send the same request in the background share its permanent
+ * faults, half of the kinds each: following a command is the same code, whatever started it.
  */
 export function combinations(calls: readonly FaultCall[]): Combination[] {
   return calls.flatMap((call, place) =>
     operationsOf(call).flatMap((operation, turn): Combination[] => [
-      ...FAULT_KINDS.filter((kind) => !meansNotFound(operation, kind) && isTurnOf(kind, place + turn)).map(
-        (kind): Combination => [`${call.name}: ${operation} always ${kind}`, call, { kind, operation }],
-      ),
+      ...FAULT_KINDS.filter(
+        (kind) =>
+          !meansNotFound(operation, kind) &&
+          isTurnOf(kind, place + turn) &&
+          isShareOf(call, operation, kind, calls),
+      ).map((kind): Combination => [`${call.name}: ${operation} always ${kind}`, call, { kind, operation }]),
       ...(call.repeatable ? PASSING_FAULTS : [])
         .filter((_, index) => (index + place + turn) % 2 === 0)
         .map(
@@ -35,8 +39,25 @@ export function combinations(calls: readonly FaultCall[]): Combination[] {
 
 /** Whether it is the turn of this kind among those like it. */
 function isTurnOf(kind: FaultKind, turn: number): boolean {
-  const alike = ALIKE.find((kinds) => kinds.includes(kind)) ?? [kind];
+  const alike = alikeOf(kind);
   return alike[turn % alike.length] === kind;
+}
+
+/** Whether this kind is tried with this call, among those that send the same request in the background. */
+function isShareOf(
+  call: FaultCall,
+  operation: Operation,
+  kind: FaultKind,
+  calls: readonly FaultCall[],
+): boolean {
+  const sharing = calls.filter(({ behind = [] }) => behind.includes(operation));
+  const place = sharing.indexOf(call);
+  const [first = kind] = alikeOf(kind);
+  return sharing.length < 2 || place === -1 || (place + FAULT_KINDS.indexOf(first)) % 2 === 0;
+}
+
+function alikeOf(kind: FaultKind): readonly FaultKind[] {
+  return ALIKE.find((kinds) => kinds.includes(kind)) ?? [kind];
 }
 
 /**
