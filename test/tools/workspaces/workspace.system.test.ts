@@ -199,7 +199,8 @@ describe('a copy-on-write workspace', needs('root', process.getuid?.() === 0), (
       await writeFile(place('merged/a'), 'a\n');
       await writeFile(place('merged/.env'), 'SECRET=host\n');
       const workspace = { local_path: 'mounted/merged', path: '/home/work' };
-      const made = await server.call('sandbox_create', { workspace });
+      const volumes = [{ name: 'data', path: '/home/work/deep/volume' }];
+      const made = await server.call('sandbox_create', { workspace, volumes });
       expect(made.structured['workspace'], made.text).toEqual({
         local_path: place('merged'),
         path: '/home/work',
@@ -207,8 +208,10 @@ describe('a copy-on-write workspace', needs('root', process.getuid?.() === 0), (
         provision,
       });
       expect(await bash('cd /home/work; ls -A; stat -c %U . a; echo more >> a; mkdir d; echo f > d/f')).toBe(
-        'a\nvercel-sandbox\nvercel-sandbox\n',
+        'a\ndeep\nvercel-sandbox\nvercel-sandbox\n',
       );
+      // A volume is not part of the workspace, wherever its mount point is moved.
+      await bash('cd /home/work; echo v > deep/volume/file; mv deep moved; cat moved/volume/file');
       const { diff } = (await server.call('sandbox_changes', { format: 'diff' })).structured;
       expect(diff).toContain('@@ -1,1 +1,2 @@\n a\n+more\n');
       const applied = await server.call('sandbox_apply_changes');

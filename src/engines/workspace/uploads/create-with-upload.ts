@@ -16,8 +16,9 @@ import { UploadProgress } from './upload-progress.ts';
 import { makeUploadDirectory, uploadPaths, writeUploadRecord } from './upload-record.ts';
 import { type VisibleFile, visibleFiles } from './visible-files.ts';
 
-/** A folder that root of the sandbox alone may create; it belongs to the owner of `$2`. */
-const MAKE_FOLDER = `[ -d "$1" ] || { mkdir -p -- "$1" && chown "$(stat -c %u:%g -- "$2")" -- "$1"; }`;
+/** Directories that root of the sandbox alone may create, `$2` and on; they belong to the owner of `$1`. */
+const MAKE_DIRECTORIES =
+  'owner=$(stat -c %u:%g -- "$1") && shift && mkdir -p -- "$@" && chown -h "$owner" -- "$@"';
 /**
  * A mount would be read-only; the copy belongs to root, without write permission. The user, whose group stays,
  * may do everything else that the owner might.
@@ -118,8 +119,8 @@ async function upload(
   signal: AbortSignal,
 ): Promise<Manifest> {
   const manifest: Manifest = new Map();
-  if (path !== SANDBOX_CWD && !path.startsWith(`${SANDBOX_CWD}/`))
-    await guest.runAsRoot(sandboxId, MAKE_FOLDER, [path, SANDBOX_CWD], signal);
+  const made = directoriesOfRoot(path, volumes);
+  if (made.length > 0) await guest.runAsRoot(sandboxId, MAKE_DIRECTORIES, [SANDBOX_CWD, ...made], signal);
   const cursor = new FolderCursor(folder);
   try {
     const entries = uploadEntries(cursor, files, manifest, progress, sent, signal);
@@ -130,6 +131,18 @@ async function upload(
   if (mode === 'read-only') await guest.runAsRoot(sandboxId, PROTECT, [path], signal);
   else await noteGuestStamps(guest, { sandboxId, path, volumes }, manifest, signal);
   return manifest;
+}
+
+/** What the sandbox's user may not create, and what the mounts of volumes have created as root. */
+function directoriesOfRoot(path: string, volumes: readonly string[]): string[] {
+  const isInCwd = path === SANDBOX_CWD || path.startsWith(`${SANDBOX_CWD}/`);
+  const made = new Set(isInCwd && volumes.length === 0 ? [] : [path]);
+  for (const volume of volumes) {
+    const names = volume.split('/');
+    for (let depth = 1; depth < names.length; depth += 1)
+      made.add([path, ...names.slice(0, depth)].join('/'));
+  }
+  return [...made];
 }
 
 /** Nothing in the sandbox has run yet: what is there now is what was uploaded, or there before. */

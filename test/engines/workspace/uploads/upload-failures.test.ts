@@ -85,6 +85,17 @@ describe('an uploaded workspace that is not as expected', () => {
     expect(await changesOf(wanted.sandboxId)).toEqual([]);
   });
 
+  it('gives the user the directories around a volume, which its mount has created as root', async () => {
+    const volumeMounts = [
+      { owner: 'me', name: 'deps', path: '/vercel/sandbox/packages/app/node_modules', readOnly: false },
+    ];
+    await world.engine.create({ ...request(), volumeMounts }, never);
+    const cwd = '/vercel/sandbox';
+    expect(world.scripts.map(([, ...args]) => args)).toEqual([
+      [cwd, cwd, `${cwd}/packages`, `${cwd}/packages/app`],
+    ]);
+  });
+
   it('lists a file that the sandbox cannot read, refuses it and applies the others', async () => {
     const { sandboxId, at } = await make();
     for (const name of ['a', 'b']) writeFileSync(at(name), 'B\n');
