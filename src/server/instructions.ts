@@ -7,7 +7,7 @@ const SUBJECT =
 const STEPS: readonly (readonly Sentence[])[] = [
   [
     [
-      'sandbox_create (list the ports you will serve on). It becomes the current sandbox: leave sandbox_id out afterwards.',
+      'sandbox_create. It becomes the current sandbox: leave sandbox_id out afterwards.',
       'sandbox_get with the sandbox_id of an existing sandbox. It becomes the current sandbox: leave sandbox_id out afterwards.',
     ],
     [
@@ -30,7 +30,7 @@ const STEPS: readonly (readonly Sentence[])[] = [
     ],
   ],
   [
-    ['sandbox_domain gives the URL of an exposed port.'],
+    ['sandbox_domain gives the URL of a port.'],
     [
       'Take results out with sandbox_read_file or sandbox_download_file.',
       'Take results out with sandbox_read_file.',
