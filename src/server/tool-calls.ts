@@ -140,8 +140,10 @@ export class ToolCalls {
         now: Date.now,
       };
       const limits = { callMs: config.callTimeoutMs, ...callTimeout, late, lifted: lifted.signal };
-      const traceParent = traceParentOf(request);
-      return callTool(this.#tools, request, context, log, limits, request.answers, (outcome) =>
+      const { args, meta } = separateMeta(request.arguments);
+      const traceParent = traceParentOf(request.meta) ?? traceParentOf(meta);
+      const call = { name: request.name, arguments: args };
+      return callTool(this.#tools, call, context, log, limits, request.answers, (outcome) =>
         onOutcome?.({ ...outcome, traceParent }),
       );
     });
@@ -153,7 +155,18 @@ export class ToolCalls {
   }
 }
 
-function traceParentOf({ meta }: ToolCallRequest): string | null {
-  const given = meta?.['traceparent'];
-  return typeof given === 'string' ? given : null;
+/**
+ * Separates `_meta` from the arguments. The Strands SDK (1.19.0) sends its trace context there instead of in the
+ * request's `_meta` as soon as an application traces; no tool has an argument of that name.
+ */
+function separateMeta(given: unknown): { args: unknown; meta: unknown } {
+  if (typeof given !== 'object' || given === null || !('_meta' in given))
+    return { args: given, meta: undefined };
+  const { _meta: meta, ...args } = given;
+  return { args, meta };
+}
+
+function traceParentOf(meta: unknown): string | null {
+  if (typeof meta !== 'object' || meta === null || !('traceparent' in meta)) return null;
+  return typeof meta.traceparent === 'string' ? meta.traceparent : null;
 }

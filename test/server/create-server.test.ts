@@ -73,6 +73,15 @@ describe('a connection', () => {
     expect(handle).not.toHaveBeenCalled();
   });
 
+  it('takes `_meta` out of the arguments, and its trace context', async () => {
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    const onOutcome = vi.fn();
+    const { client } = await serve([echo], { onOutcome });
+    const result = await client.callTool({ name: 'echo', arguments: { text: 'ab', _meta: { traceparent } } });
+    expect(result.structuredContent).toEqual({ said: 'ab' });
+    expect(onOutcome).toHaveBeenCalledExactlyOnceWith(expect.objectContaining({ traceParent: traceparent }));
+  });
+
   it('treats null as no arguments, and rejects other non-objects with the next step', async () => {
     const { client } = await serve([echo]);
     const call = (params?: Record<string, unknown>) =>

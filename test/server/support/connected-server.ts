@@ -47,10 +47,12 @@ export async function serve(
     clientName = 'test',
     answers = config.answers,
     callTimeout = {},
+    onOutcome = () => {},
   }: {
     clientName?: string;
     answers?: Config['answers'];
     callTimeout?: NonNullable<ServerOptions['callTimeout']>;
+    onOutcome?: NonNullable<ServerOptions['onOutcome']>;
   } = {},
 ): Promise<Served> {
   let lines = '';
@@ -64,6 +66,7 @@ export async function serve(
     log,
     version: '1.2.3',
     callTimeout,
+    onOutcome,
   });
   const client = new Client({ name: clientName, version: '1' });
   const [near, far] = InMemoryTransport.createLinkedPair();
