@@ -18,8 +18,6 @@ import { canonicalReference, familiarReference, type ImageReference } from './re
 import { RegistryClient } from './registry/registry-client.ts';
 import type { RegistryOptions } from './registry/registry-options.ts';
 
-const PULL_MS = 60 * 60_000;
-
 export interface PullRequest {
   reference: ImageReference;
   /** Limit of the download, and of what it unpacks to, in bytes. */
@@ -62,7 +60,7 @@ export async function ensurePulled(
   const canonical = canonicalReference(request.reference);
   const present = await store.findPulled(canonical);
   if (present !== null) return present;
-  return serialized(store, request, signal, async (limited) => {
+  return serialized(store, options, request, signal, async (limited) => {
     const pulled = await store.findPulled(canonical);
     return pulled ?? pullNow(store, options, request, limited);
   });
@@ -75,27 +73,28 @@ export function pullImage(
   request: PullRequest,
   signal: AbortSignal,
 ): Promise<ImageRecord> {
-  return serialized(store, request, signal, (limited) => pullNow(store, options, request, limited));
+  return serialized(store, options, request, signal, (limited) => pullNow(store, options, request, limited));
 }
 
 /** Runs `work` while no other process pulls the same reference, within the time limit. */
 async function serialized<T>(
   store: ImageStore,
+  { pullMs }: RegistryOptions,
   { reference }: PullRequest,
   signal: AbortSignal,
   work: (limited: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const limited = anySignal([signal, AbortSignal.timeout(PULL_MS)]);
+  const limited = anySignal([signal, AbortSignal.timeout(pullMs)]);
   const canonical = canonicalReference(reference);
   try {
     return await store.makingOnce(lockOf(canonical), () => work(limited), {
-      waitMs: PULL_MS,
+      waitMs: pullMs,
       signal: limited,
     });
   } catch (error) {
     throwIfCancelled(signal);
     if (!limited.aborted) throw error;
-    throw new SandboxError('timeout', `Pulling ${canonical} took longer than ${PULL_MS / 60_000} minutes.`, {
+    throw new SandboxError('timeout', `Pulling ${canonical} took longer than ${pullMs / 60_000} minutes.`, {
       hint: 'Choose a smaller image or an installed runtime.',
       cause: error,
     });
@@ -119,7 +118,7 @@ async function pullNow(
     requireSize(canonical, image, request.maxBytes);
     const name = nameOfDigest(image.digest);
     const made = await store.makingOnce(name, () => makeFrom(store, client, image, request, signal), {
-      waitMs: PULL_MS,
+      waitMs: options.pullMs,
       signal,
     });
     return await store.tag(made.name, canonical);

@@ -12,6 +12,8 @@ export interface RegistryOptions {
   readonly idleMs: number;
   /** Before the first retry, in milliseconds; each further one waits four times as long. */
   readonly retryPauseMs: number;
+  /** How long a pull may take, in milliseconds. */
+  readonly pullMs: number;
   /** Null if an address may be reached for an agent; else what it is, e.g. `loopback`. */
   readonly closedBecause: (address: string) => string | null;
 }
@@ -20,6 +22,7 @@ export interface RegistryOptions {
 export const DEFAULT_MAX_IMAGE_BYTES = 16 * 1_024 ** 3;
 export const DEFAULT_IDLE_MS = 30_000;
 export const DEFAULT_RETRY_PAUSE_MS = 250;
+export const DEFAULT_PULL_MS = 60 * 60_000;
 
 export const NO_REGISTRY_OPTIONS: RegistryOptions = {
   credentialFiles: [],
@@ -27,6 +30,7 @@ export const NO_REGISTRY_OPTIONS: RegistryOptions = {
   insecure: [],
   idleMs: DEFAULT_IDLE_MS,
   retryPauseMs: DEFAULT_RETRY_PAUSE_MS,
+  pullMs: DEFAULT_PULL_MS,
   closedBecause: () => null,
 };
 

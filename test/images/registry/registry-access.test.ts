@@ -1,9 +1,13 @@
 /** How a registry is reached: mirrors, closed addresses, redirects and credentials. */
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ImageStore } from '../../../src/images/image-store.ts';
+import { ensurePulled } from '../../../src/images/pull-image.ts';
+import { requireReference } from '../../../src/images/registry/reference.ts';
+import { endpointsOf, NO_REGISTRY_OPTIONS } from '../../../src/images/registry/registry-options.ts';
 import { type MemoryRegistry, startMemoryRegistry } from './support/memory-registry.ts';
 import { DIGESTS, LAYOUT, makeFolder, type Pull, pullInto } from './support/pull.ts';
 
@@ -59,6 +63,46 @@ describe('access to a registry', () => {
       code: 'permission',
       message: expect.stringContaining('127.0.0.2'),
     });
+  });
+
+  it('is encrypted unless the registry is on this machine or the operator says otherwise', () => {
+    const options = { ...NO_REGISTRY_OPTIONS, insecure: ['registry.example:5000'] };
+    const schemes = ['registry.example', 'registry.example:5000', 'localhost:5000', '[::1]:1'].map((name) =>
+      endpointsOf(name, options).map(({ href }) => href),
+    );
+    expect(schemes).toEqual([
+      ['https://registry.example/'],
+      ['http://registry.example:5000/'],
+      ['http://localhost:5000/'],
+      ['http://[::1]:1/'],
+    ]);
+  });
+
+  it('ends when a pull takes too long, however steadily the registry sends', async () => {
+    let sending: NodeJS.Timeout | undefined;
+    registry.intercept = (_, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' });
+      sending = setInterval(() => response.write(' '), 5);
+      return true;
+    };
+    const unneeded = (): never => {
+      throw new Error('nothing is unpacked');
+    };
+    const store = new ImageStore({
+      ...{ directory: folder, mode: 0o700, arch: process.arch, ids: '', hasIds: true },
+      caLinks: { javaKeystore: '', bundle: '', bundlePaths: [], hook: { path: '', text: '' }, etc: [] },
+      ...{ makeTree: unneeded, startUnpacker: unneeded, removeTrees: async () => {} },
+    });
+    const reference = requireReference(`${registry.host}/team/app:latest`);
+    const request = { reference, maxBytes: 1e6, trusted: true, onProgress: null };
+    const options = { ...NO_REGISTRY_OPTIONS, pullMs: 300 };
+    await expect(ensurePulled(store, options, request, new AbortController().signal)).rejects.toMatchObject({
+      code: 'timeout',
+      message: expect.stringContaining('took longer than'),
+      hint: expect.stringContaining('smaller image'),
+    });
+    clearInterval(sending);
+    expect((await readdir(folder)).filter((name) => !name.includes('lock'))).toEqual([]);
   });
 
   it('sends credentials only to the registry', async () => {

@@ -7,6 +7,7 @@ import type { ImageReference } from '../../../images/registry/reference.ts';
 import {
   DEFAULT_IDLE_MS,
   DEFAULT_MAX_IMAGE_BYTES,
+  DEFAULT_PULL_MS,
   DEFAULT_RETRY_PAUSE_MS,
   type RegistryOptions,
 } from '../../../images/registry/registry-options.ts';
@@ -36,6 +37,7 @@ export class ImagePolicy {
       credentialFiles,
       idleMs: DEFAULT_IDLE_MS,
       retryPauseMs: DEFAULT_RETRY_PAUSE_MS,
+      pullMs: DEFAULT_PULL_MS,
       closedBecause: (text) => {
         const address = parseAddress(text);
         return address === null ? 'unknown' : closedBecause(address);
