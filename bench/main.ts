@@ -4,6 +4,8 @@
  */
 import { cpus, release } from 'node:os';
 import { type BenchArguments, readArguments, UsageError, usage } from './arguments.ts';
+import { createFromImage } from './images/create-from-image.ts';
+import { pull } from './images/pull.ts';
 import { buildOther } from './other-build.ts';
 import { writePage } from './page.ts';
 import { type Row, runRow } from './row.ts';
@@ -59,6 +61,8 @@ const ROWS: readonly Row[] = [
   sessionInfoRow('custom'),
   searchRow,
   listRow,
+  pull,
+  createFromImage,
   workspaceRow,
   ...[1, 10, 100].map(httpRow),
 ];

@@ -46,5 +46,7 @@ export const TARGETS: readonly Target[] = [
     most: 1.2,
   },
   { row: 'busy-kill', what: 'a kill among fifty busy commands', against: /alone|idle/, most: 2 },
+  { row: 'pull', what: 'a pull of 500 MB', against: /^skopeo /, most: 1.2 },
+  { row: 'create-from-image', what: '`sandbox_create` of a pulled image', against: /host/, most: 1.2 },
   { row: 'owner-end-100', what: 'the end of 100 sandboxes, in ms', against: null, most: 2_000 },
 ];
