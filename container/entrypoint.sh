@@ -43,4 +43,5 @@ if [ "$directory" != "$first" ]; then
     "volumes of its own. Give each client its own volume." >&2
   export SANDBOX_MCP_STATE_DIR="$directory"
 fi
-exec node "$(dirname "$0")/dist/main.js" "$@"
+# Podman gives the user of a container the added capabilities themselves; only the helpers may have them.
+exec setpriv --inh-caps=-all --ambient-caps=-all -- node "$(dirname "$0")/dist/main.js" "$@"

@@ -35,7 +35,6 @@ const TESTED_PROGRAMS = {
   crun: 'crun',
   runc: 'runc',
   newuidmap: 'uidmap',
-  bindfs: 'bindfs',
   busybox: 'busybox-static',
   mmdebstrap: 'mmdebstrap',
   git: 'git',
@@ -50,7 +49,6 @@ const TESTED_PROGRAMS = {
   'docker-registry': 'docker-registry',
   nginx: 'nginx-light',
   caddy: 'caddy',
-  'redis-server': 'redis-server',
   ...crossCompiler(),
 };
 
@@ -64,7 +62,7 @@ function crossCompiler() {
 const SLOWING_PROGRAMS = { stress: 'stress' };
 
 /** What `npm run test:container` needs in addition. */
-const CONTAINER_PROGRAMS = { dockerd: 'docker.io', docker: 'docker.io' };
+const CONTAINER_PROGRAMS = { dockerd: 'docker.io', docker: 'docker.io', podman: 'podman' };
 
 function installPrograms(programs) {
   const missing = Object.entries(programs).filter(([program]) => !isInstalled(program));

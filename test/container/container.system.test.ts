@@ -1,7 +1,7 @@
-/** The container image: built by Docker, started as `setup` starts it. */
+/** The container image: built by Docker, started by Docker and by rootless Podman as `setup` starts it. */
 
 import { chownSync } from 'node:fs';
-import { chmod, cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -11,12 +11,17 @@ import { containerCommand, PRIVILEGES } from '../../src/cli/setup/container-comm
 import { openWorld, type World } from '../egress/support/world.ts';
 import { type EntryServer, startEntry } from '../scripts/support/entry-client.ts';
 import { startNpmRegistry } from '../scripts/support/npm-registry.ts';
+import { busyboxEntries, tarOf } from '../support/archives.ts';
 import { needs } from '../support/needs.ts';
+import { runVerb } from '../support/run-verb.ts';
+import { startServer } from '../support/server.ts';
 import { type DockerDaemon, lacksForDocker, startDocker } from './support/docker-daemon.ts';
+import { lacksForPodman, openRootlessPodman } from './support/rootless-podman.ts';
 import { BASE, buildBase, buildServerImage, IMAGE, packPackage } from './support/server-image.ts';
 
 const lack = lacksForDocker();
 const DOCKER = { path: 'docker', kind: 'docker' } as const;
+const PODMAN = { path: 'podman', kind: 'podman' } as const;
 const USER = 1000;
 const FEATURE = join(import.meta.dirname, '../../container/feature/sandbox-mcp');
 
@@ -125,6 +130,62 @@ describe('the container image', needs(lack ?? '', lack === null), () => {
     });
   });
 
+  it('runs by rootless Podman', async (context) => {
+    const lacks = lacksForPodman();
+    if (lacks !== null) return context.skip(lacks);
+    const archive = join(home, 'saved.tar');
+    await daemon.docker('save', '--output', archive, IMAGE);
+    const podman = await openRootlessPodman();
+    try {
+      await podman.load(archive);
+      const mounted = join(podman.home, 'folder');
+      await mkdir(mounted);
+      await writeFile(join(mounted, 'answer.js'), 'console.log(6 * 7)');
+      for (const path of [mounted, join(mounted, 'answer.js')]) podman.own(path);
+      const image = `localhost/${IMAGE}`;
+      const server = { image, volume: 'sandbox-mcp', folders: [mounted], flags: flags() };
+      const { command, args } = containerCommand(PODMAN, server, 'linux');
+      const start = () =>
+        startEntry(podman.entry({ command, args: args.toSpliced(1, 0, '--network=host') }), podman.env);
+
+      const first = await start();
+      let snapshot: unknown;
+      try {
+        await first.call('sandbox_create', { network_policy: { mode: 'custom', allow: ['good.test'] } });
+        const local_path = join(mounted, 'answer.js');
+        await first.call('sandbox_upload_file', { local_path, remote_path: 'answer.js' });
+        expect(await first.script('node answer.js | tee answer.txt')).toBe('42\n');
+        const written = join(mounted, 'answer.txt');
+        await first.call('sandbox_download_file', { remote_path: 'answer.txt', local_path: written });
+        // Its owner is the user, who reads it outside.
+        expect((await stat(written)).uid).toBe((await stat(mounted)).uid);
+        expect(await first.script('id -u; chown 1 answer.txt && stat -c %u answer.txt', { sudo: true })).toBe(
+          '0\n1\n',
+        );
+        expect(await first.script(get('good.test'))).toBe('good 0\n');
+        expect(await first.script(get('evil.test'))).not.toContain('evil 0');
+        expect(await first.script(get(world.evil))).not.toContain('evil 0');
+        const find =
+          'cd /proc; for p in [0-9]*; do grep -q ^node.*main.js $p/cmdline && grep CapEff $p/status; done';
+        const [id = ''] = (await podman.podman('ps', '--quiet')).split('\n');
+        expect(await podman.podman('exec', id, 'sh', '-c', find)).toMatch(/^CapEff:\s0{16}$/);
+        snapshot = (await first.call('sandbox_snapshot'))['snapshot_id'];
+      } finally {
+        await first.close();
+      }
+      const second = await start();
+      try {
+        await second.call('sandbox_create', { source: { type: 'snapshot', snapshot_id: snapshot } });
+        expect(await second.script('cat answer.txt')).toBe('42\n');
+      } finally {
+        await second.close();
+      }
+      expect(await podman.podman('ps', '--all', '--quiet')).toBe('');
+    } finally {
+      await podman.close();
+    }
+  });
+
   it('has no privilege that it does not need', async () => {
     const doctor = async (privileges: readonly string[]) =>
       daemon.docker('run', '--rm', '--network=none', ...privileges, IMAGE, 'doctor').then(
@@ -147,6 +208,38 @@ describe('the container image', needs(lack ?? '', lack === null), () => {
       '/usr/bin/newgidmap cap_setgid=ep',
       '/usr/bin/newuidmap cap_setuid=ep',
     ]);
+  });
+
+  it('is beside a Docker whose BuildKit builds images for sandboxes, where there is no buildah', async (context) => {
+    const entries =
+      busyboxEntries() ?? context.skip('busybox-static is missing; `npm test` as root installs it');
+    const [project, programs, stateDir] = ['project', 'programs', 'state'].map((name) => join(home, name));
+    if (project === undefined || programs === undefined || stateDir === undefined)
+      throw new Error('no place');
+    for (const path of [project, programs]) await mkdir(path);
+    for (const name of ['docker', 'env']) await symlink(`/usr/bin/${name}`, join(programs, name));
+    await writeFile(join(project, 'root.tar'), tarOf(entries));
+    await writeFile(join(project, 'motd'), 'built\n');
+    // The option is BuildKit's.
+    const lines = [
+      'FROM scratch AS base',
+      'ADD root.tar /',
+      'COPY --chmod=751 motd /etc/motd',
+      'ENV BY=buildkit',
+    ];
+    await writeFile(join(project, 'Dockerfile'), `${lines.join('\n')}\n`);
+    const verb = ['image', 'build', 'built', project, '--state-dir', stateDir];
+    const built = await runVerb(verb, { ...env, PATH: programs });
+    expect(built.out, built.err).toMatch(/^built {2}\d+\.\d MB {2}linux\/\w+\n$/);
+    const server = await startServer({ stateDir });
+    try {
+      await server.call('sandbox_create', { runtime: 'built' });
+      const args = ['-c', 'echo $BY; stat -c %a /etc/motd; cat /etc/motd'];
+      const answer = await server.call('sandbox_run_command', { cmd: 'sh', args });
+      expect(answer.structured).toMatchObject({ stdout: 'buildkit\n751\nbuilt\n' });
+    } finally {
+      await server.close();
+    }
   });
 
   it('has a dev container feature, which installs the same', async () => {
