@@ -24,6 +24,8 @@ export interface Dependencies {
   withVolumes(config: Config, work: (volumes: Volumes) => Promise<number>): Promise<number>;
   /** Every engine, the chosen one first. */
   diagnose(config: Config): Promise<Diagnosis[]>;
+  /** Resolves when standard input ends, or after a few seconds. */
+  endOfInput(): Promise<void>;
   /** Null if the program was not started in a terminal. */
   keyboard(): Keyboard | null;
   /** Resolves to the line that the user types; null if the program was not started in a terminal. */

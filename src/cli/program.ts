@@ -107,11 +107,15 @@ function buildProgram(
     .option('--container', 'start the server with docker or podman, as is done on macOS and Windows')
     .option('--image <image>', "the server's container image, if not the one of this version")
     .addHelpText('after', '\nFlags before `setup` become flags of the server.');
-  verb('clean', 'remove what exited servers left behind', (config, command) =>
-    withRegistry(dependencies, config, terminal, (registry) =>
+  verb('clean', 'remove what exited servers left behind', async (config, command) => {
+    if (hasOption(command, 'afterInput')) await dependencies.endOfInput();
+    return withRegistry(dependencies, config, terminal, (registry) =>
       clean(registry, hasOption(command, 'damaged'), terminal),
-    ),
-  ).option('--damaged', 'also end and remove sandboxes with damaged ownership records, even if in use');
+    );
+  })
+    .option('--damaged', 'also end and remove sandboxes with damaged ownership records, even if in use')
+    // For a server that cannot finish in time: its end closes the input.
+    .addOption(new Option('--after-input', 'begin when the standard input ends').hideHelp());
   verb('tools', 'print the tools that the server offers', async (config) =>
     showTools(await dependencies.tools(config), terminal),
   );

@@ -1,5 +1,9 @@
+import { setImmediate } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import type { Dependencies } from '../../src/cli/dependencies.ts';
+import { runProgram } from '../../src/cli/program.ts';
 import { clean } from '../../src/cli/verbs/clean.ts';
+import { loadConfig } from '../../src/config/config.ts';
 import type { Registry } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { recordingTerminal } from '../support/recording-terminal.ts';
@@ -74,5 +78,45 @@ describe('clean', () => {
     await expect(clean(registryThat(recover), false, recordingTerminal())).rejects.toThrow(
       'No state directory.',
     );
+  });
+});
+
+describe('a clean-up for a server that is ending', () => {
+  it('begins when its standard input ends, which is when that server has ended', async () => {
+    const terminal = recordingTerminal();
+    let endServer = (): void => {};
+    const serverEnded = new Promise<void>((resolve) => {
+      endServer = resolve;
+    });
+    let opened = 0;
+    const unused = () => {
+      throw new Error('clean does not need it');
+    };
+    const dependencies: Dependencies = {
+      version: '1',
+      loadConfig,
+      endOfInput: () => serverEnded,
+      openRegistry: async () => {
+        opened += 1;
+        return registryThat(async () => nothing);
+      },
+      serve: unused,
+      withImages: unused,
+      withVolumes: unused,
+      diagnose: unused,
+      keyboard: unused,
+      ask: unused,
+      self: { command: '', args: [] },
+      tools: unused,
+    };
+    const done = runProgram(['clean', '--after-input'], dependencies, terminal);
+    await setImmediate();
+    expect(opened).toBe(0);
+    endServer();
+    expect(await done).toBe(0);
+    expect(terminal.output()).toBe('Nothing to clean.\n');
+    // A clean-up of a person does not wait.
+    const endless: Dependencies = { ...dependencies, endOfInput: () => new Promise(() => {}) };
+    expect(await runProgram(['clean'], endless, terminal)).toBe(0);
   });
 });
