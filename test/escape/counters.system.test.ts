@@ -21,6 +21,7 @@ let server: RunningServer;
 let greedy: string;
 let next: string;
 let isolation: string;
+let notEnforced: string;
 
 beforeAll(async () => {
   if (hasAddress) web = await openWebServer();
@@ -39,6 +40,7 @@ beforeAll(async () => {
   next = await create();
   const { structured } = await server.call('session_info');
   isolation = String(Object(structured['engine']).isolation);
+  notEnforced = String(Object(structured['engine']).not_enforced);
 });
 afterAll(async () => {
   await server.close();
@@ -135,6 +137,22 @@ describe('a sandbox that exhausts', needs('root, whose sandboxes have separate i
     const { structured } = await server.call('sandbox_run_command', request);
     expect(structured['stdout']).toBe(`${Math.floor(hostLimit('max_inotify_instances') / 2)}\n0\n`);
     expect(structured['stderr']).toMatch(/Read-only file system|Permission denied/);
+  });
+
+  it('has limits of the kernel by user, or session_info says that it has none', async () => {
+    expect(notEnforced).not.toContain('inotify');
+    // As in most containers.
+    const script =
+      'mount --make-rprivate /; mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys; cd "$1"; shift; exec "$@"';
+    const contained = await startServer({
+      wrap: (argv) => ['unshare', '--mount', 'sh', '-ec', script, 'sh', process.cwd(), ...argv],
+    });
+    try {
+      const { structured } = await contained.call('session_info');
+      expect(Object(structured['engine']).not_enforced).toContainEqual(expect.stringContaining('inotify'));
+    } finally {
+      await contained.close();
+    }
   });
 
   it('the descriptor limit of PID 1 cannot: root inside sets only its own limits', async () => {
