@@ -30,17 +30,23 @@ const opened = z.object({ shell_id: z.string() });
 type Call = (player: Player) => Promise<void>;
 type SandboxCall = (player: Player, sandbox: SandboxLedger) => Promise<void>;
 
-/** A call in a random sandbox, or a create if there is none. */
+/** A call in a random sandbox, at times one of another session; or a create if there is none. */
 function inSandbox(call: SandboxCall): Call {
   return async (player) => {
-    const usable = player.usable();
-    const sandbox = usable[player.below(usable.length)];
+    const reachable = player.reachable();
+    const sandbox = reachable[player.below(reachable.length)];
     if (sandbox === undefined) await create(player);
     else await call(player, sandbox);
   };
 }
 
-async function create(player: Player, source?: { snapshotId: string; from: SandboxLedger }): Promise<void> {
+/** A snapshot, and what its files may be. */
+interface Source {
+  readonly snapshotId: string;
+  readonly files: SandboxLedger['files'];
+}
+
+async function create(player: Player, source?: Source): Promise<void> {
   if (player.usable().length >= MAX_SANDBOXES) return;
   const keep = player.random() < 0.6;
   const answer = await player.server.call('sandbox_create', {
@@ -55,8 +61,7 @@ async function create(player: Player, source?: { snapshotId: string; from: Sandb
   const ledger = new SandboxLedger(sandbox.data.sandbox_id, keep);
   // A create that goes on may still fail.
   if (sandbox.data.status !== 'running') ledger.mayHaveEnded = true;
-  for (const [path, { acknowledged, possible }] of source?.from.files ?? [])
-    ledger.files.set(path, { acknowledged, possible: new Set(possible), busy: false });
+  for (const [path, file] of source?.files ?? []) ledger.files.set(path, file);
   player.sandboxes.push(ledger);
 }
 
@@ -177,11 +182,21 @@ async function shell(player: Player, sandbox: SandboxLedger): Promise<void> {
 
 async function snapshot(player: Player, sandbox: SandboxLedger): Promise<void> {
   if ([...sandbox.files.values()].some(({ busy }) => busy)) return;
-  sandbox.mayHaveEnded = true;
-  const answer = await player.server.call('sandbox_snapshot', { sandbox_id: sandbox.sandboxId });
+  const keepRunning = player.random() < 0.5;
+  if (!keepRunning) sandbox.mayHaveEnded = true;
+  const before = sandbox.copyFiles();
+  const request = { sandbox_id: sandbox.sandboxId, keep_running: keepRunning };
+  const answer = await player.server.call('sandbox_snapshot', request);
   const taken = snapshotted.safeParse(answer?.data);
   if (!taken.success) return;
-  await create(player, { snapshotId: taken.data.snapshot_id, from: sandbox });
+  // A sandbox that keeps running may be written to before and after its files are copied.
+  for (const [path, { acknowledged, possible }] of sandbox.files) {
+    const file = before.get(path) ?? { acknowledged: null, possible: new Set(), busy: false };
+    for (const content of [...possible, ...(acknowledged === null ? [] : [acknowledged])])
+      file.possible.add(content);
+    before.set(path, file);
+  }
+  await create(player, { snapshotId: taken.data.snapshot_id, files: before });
 }
 
 async function stop(player: Player, sandbox: SandboxLedger): Promise<void> {

@@ -23,6 +23,8 @@ import type { Player } from './player.ts';
 
 export interface Fault {
   readonly name: string;
+  /** `machine`: all servers meet it, whatever else happens to them; `process`: ends or stops one server. */
+  readonly scope?: 'machine' | 'process';
   /** What it needs of the machine and does not find there; null if it can be tried. */
   lacks(environment: Environment): string | null;
   apply(player: Player): Promise<void>;
@@ -48,7 +50,7 @@ async function fillDisk(player: Player): Promise<void> {
     await delay(duration(player));
   } finally {
     closeSync(file);
-    rmSync(path);
+    rmSync(path, { force: true });
   }
 }
 
@@ -127,11 +129,13 @@ function recordsOf({ environment }: Player, { sandboxId, keep }: SandboxLedger):
 export const FAULTS: readonly Fault[] = [
   {
     name: 'SIGKILL',
+    scope: 'process',
     lacks: everywhere,
     apply: (player) => player.restart(async (server) => server.signal('SIGKILL')),
   },
   {
     name: 'SIGTERM, SIGKILL soon after',
+    scope: 'process',
     lacks: everywhere,
     apply: (player) =>
       player.restart(async (server) => {
@@ -142,11 +146,13 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: 'SIGSTOP, SIGCONT',
+    scope: 'process',
     lacks: everywhere,
     apply: (player) => player.server.stopFor(duration(player)),
   },
   {
     name: 'full disk',
+    scope: 'machine',
     lacks: ({ hasOwnDisk }) => (hasOwnDisk ? null : 'root, to mount a small disk'),
     apply: fillDisk,
   },
@@ -157,14 +163,16 @@ export const FAULTS: readonly Fault[] = [
     apply: (player) => limitProcesses(player.server.pid, () => delay(duration(player))),
   },
   { name: 'no processes left in a sandbox', lacks: everywhere, apply: exhaustSandboxProcesses },
-  { name: 'clock jumps', lacks: everywhere, apply: jumpClock },
+  { name: 'clock jumps', scope: 'machine', lacks: everywhere, apply: jumpClock },
   {
     name: 'runtime fails',
+    scope: 'machine',
     lacks: everywhere,
     apply: (player) => breakRuntime(player, 'fails'),
   },
   {
     name: 'runtime hangs',
+    scope: 'machine',
     lacks: everywhere,
     apply: (player) => breakRuntime(player, 'hangs'),
   },

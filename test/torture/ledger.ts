@@ -59,6 +59,16 @@ export class SandboxLedger {
     };
   }
 
+  /** What is known of the files now; later writes do not change it. */
+  copyFiles(): Map<string, FileState> {
+    return new Map(
+      [...this.files].map(([path, { acknowledged, possible }]) => [
+        path,
+        { acknowledged, possible: new Set(possible), busy: false },
+      ]),
+    );
+  }
+
   /** Whether a file may have this content. */
   allows(path: string, content: string | null): boolean {
     const { acknowledged, possible } = this.file(path);

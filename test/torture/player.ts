@@ -14,6 +14,8 @@ export class Player {
   readonly report: Report;
   readonly random: () => number;
   readonly sandboxes: SandboxLedger[] = [];
+  /** All sessions of the round, this one included. */
+  readonly players: readonly Player[];
   /** Replaced when the server is killed. */
   server: TortureServer;
   #starting: Promise<void> = Promise.resolve();
@@ -24,8 +26,10 @@ export class Player {
     environment: Environment,
     report: Report,
     random: () => number,
+    players: readonly Player[],
   ): Promise<Player> {
-    return new Player(name, environment, report, random, await TortureServer.start(environment, report));
+    const server = await TortureServer.start(environment, report);
+    return new Player(name, environment, report, random, players, server);
   }
 
   private constructor(
@@ -33,12 +37,14 @@ export class Player {
     environment: Environment,
     report: Report,
     random: () => number,
+    players: readonly Player[],
     server: TortureServer,
   ) {
     this.name = name;
     this.environment = environment;
     this.report = report;
     this.random = random;
+    this.players = players;
     this.server = server;
   }
 
@@ -68,8 +74,14 @@ export class Player {
     await this.#starting;
   }
 
+  /** Sandboxes of this session that must be running. */
   usable(): SandboxLedger[] {
     return this.sandboxes.filter(({ mayHaveEnded }) => !mayHaveEnded);
+  }
+
+  /** The same, or now and then those of all sessions. */
+  reachable(): SandboxLedger[] {
+    return this.random() < 0.75 ? this.usable() : this.players.flatMap((player) => player.usable());
   }
 
   /** A word that no other call uses, and that is part of no other word. */

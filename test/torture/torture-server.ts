@@ -66,7 +66,8 @@ export class TortureServer {
   private constructor({ place, runtime, clockFile }: Environment, report: Report) {
     this.#report = report;
     const clock = join(import.meta.dirname, 'fixtures/clock.mjs');
-    const flags = ['--oci-runtime', runtime, '--log-level', 'warn', '--disk-mb', '64'];
+    const warm = ['--warm', String(report.servers % 2)];
+    const flags = ['--oci-runtime', runtime, '--log-level', 'warn', '--disk-mb', '64', ...warm];
     this.#child = spawn(
       process.execPath,
       ['--import', clock, SERVER, '--state-dir', place.stateDir, ...flags],

@@ -94,20 +94,19 @@ async function playRound(
   const players: Player[] = [];
   for (let index = 0; index < sessions; index++) {
     const choices = generator(Math.floor(random() * 2 ** 31));
-    players.push(await Player.start(`${report.rounds}.${index}`, environment, report, choices));
+    players.push(await Player.start(`${report.rounds}.${index}`, environment, report, choices, players));
   }
   const done = new AbortController();
   const playing = players.map((player) => player.play((p) => p.pick(CALLS)(p), done.signal));
-  for (const fault of faults) {
+  for (const together of grouped(faults)) {
     await delay(100 + random() * 400);
-    const player = players[Math.floor(random() * players.length)];
-    if (player === undefined) continue;
-    report.applied(fault.name);
-    try {
-      await fault.apply(player);
-    } catch (error) {
-      report.violation(`${fault.name}: ${error}`);
-    }
+    const targets = together.map(() => players[Math.floor(random() * players.length)]);
+    await Promise.all(
+      together.map(async (fault, index) => {
+        const player = targets[index];
+        if (player !== undefined) await applyFault(fault, player, report);
+      }),
+    );
   }
   await delay(300);
   done.abort();
@@ -119,6 +118,26 @@ async function playRound(
   await Promise.all(players.map((player) => end(player, random())));
   await cleanUp(environment, report, damaged);
   await requireNothingLeft(environment, report, damaged);
+}
+
+/** A fault of the machine and one of a server that follows it happen at the same time, every other alone. */
+function grouped(faults: readonly Fault[]): Fault[][] {
+  const groups: Fault[][] = [];
+  for (const fault of faults) {
+    const last = groups.at(-1);
+    if (last?.length === 1 && last[0]?.scope === 'machine' && fault.scope === 'process') last.push(fault);
+    else groups.push([fault]);
+  }
+  return groups;
+}
+
+async function applyFault(fault: Fault, player: Player, report: Report): Promise<void> {
+  report.applied(fault.name);
+  try {
+    await fault.apply(player);
+  } catch (error) {
+    report.violation(`${fault.name}: ${error}`);
+  }
 }
 
 async function end({ server }: Player, way: number): Promise<void> {
