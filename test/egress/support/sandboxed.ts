@@ -1,10 +1,15 @@
 /** A server with one sandbox, and Python in it. */
+import { execFile } from 'node:child_process';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import type { NetworkPolicy } from '../../../src/engines/engine.ts';
 import { makeOrdinaryUser } from '../../support/ordinary-user.ts';
-import { type RunningServer, startServer } from '../../support/server.ts';
+import { type RunningServer, SERVER, type ServerOptions, startServer } from '../../support/server.ts';
 import { PRELUDE } from './attempts.ts';
+import { writeHostImage } from './host-image.ts';
 import type { World } from './world.ts';
 
 type Names = Record<string, string | number>;
@@ -15,6 +20,8 @@ interface Outcome {
   readonly printed: string;
 }
 
+/** The name of an image with the programs of this machine. */
+const IMAGE = 'of-the-host';
 /** Seconds that a blocked script waits for a response that never arrives. */
 const BLOCKED_LIMIT = 4;
 
@@ -32,23 +39,34 @@ export interface Sandboxed {
 
 /**
  * Starts a server that uses the test name server, and a sandbox in it. `EGRESS_RUNTIME=runc` chooses the
- * runtime, `EGRESS_USER=ordinary` the user, and `EGRESS_SOURCE=snapshot` makes it from a snapshot.
+ * runtime, `EGRESS_USER=ordinary` the user, and `EGRESS_SOURCE` makes it from a `snapshot` or an `image`.
  */
 export async function openSandboxed(world: World, args: string[] = []): Promise<Sandboxed> {
   const user = process.env['EGRESS_USER'] === 'ordinary' ? await makeOrdinaryUser(true) : null;
-  const runtime = ['--oci-runtime', process.env['EGRESS_RUNTIME'] ?? 'auto'];
+  const ociRuntime = ['--oci-runtime', process.env['EGRESS_RUNTIME'] ?? 'auto'];
+  const source = process.env['EGRESS_SOURCE'];
+  const home = user?.tmp ?? (source === 'image' ? await mkdtemp(join(tmpdir(), 'i-')) : null);
+  if (home !== null && user === null) await chmod(home, 0o711);
+  const stateDir = home === null ? null : join(home, 's');
+  const wrap = user === null ? null : (argv: readonly string[]) => user.command(argv);
+  if (source === 'image' && home !== null) await importHostImage(home, wrap);
   const server = await startServer({
-    args: ['--egress-dns', world.dns, ...runtime, ...args],
-    ...(user !== null && { wrap: (argv) => user.command(argv), stateDir: join(user.tmp, 's') }),
+    args: ['--egress-dns', world.dns, ...ociRuntime, ...args],
+    ...(wrap !== null && { wrap }),
+    ...(stateDir !== null && { stateDir }),
   });
   const answered = async (tool: string, request: Record<string, unknown>) => {
     const answer = await server.call(tool, request);
     if (answer.isError) throw new Error(answer.text);
     return answer.structured;
   };
-  const request = { timeout_ms: 600_000, resources: { vcpus: 1 } };
+  const request = {
+    timeout_ms: 600_000,
+    resources: { vcpus: 1 },
+    ...(source === 'image' && { runtime: IMAGE }),
+  };
   await answered('sandbox_create', request);
-  if (process.env['EGRESS_SOURCE'] === 'snapshot') {
+  if (source === 'snapshot') {
     const { snapshot_id } = await answered('sandbox_snapshot', {});
     await answered('sandbox_create', { ...request, source: { type: 'snapshot', snapshot_id } });
   }
@@ -96,7 +114,22 @@ export async function openSandboxed(world: World, args: string[] = []): Promise<
     },
     async close() {
       await server.close();
+      if (user === null && home !== null) await rm(home, { recursive: true, force: true });
       await user?.remove();
     },
   };
+}
+
+/** Into the state directory `s` of a folder, as the user that its server will run as. */
+async function importHostImage(home: string, wrap: ServerOptions['wrap'] | null): Promise<void> {
+  const archive = join(home, 'image.tar');
+  await writeHostImage(archive);
+  await chmod(archive, 0o644);
+  const verb = ['image', 'import', IMAGE, archive, '--state-dir', join(home, 's')];
+  const [command = '', ...args] = wrap?.(['node', 'dist/main.js', ...verb]) ?? [
+    process.execPath,
+    SERVER,
+    ...verb,
+  ];
+  await promisify(execFile)(command, args);
 }
