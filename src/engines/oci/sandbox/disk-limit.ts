@@ -8,7 +8,7 @@ import { readRecord, type SandboxRecord } from '../state/sandbox-record.ts';
 import { volumePaths } from '../state/volume-record.ts';
 import { countDeletedOf } from '../storage/deleted-files.ts';
 import { countRunning } from '../storage/disk-usage.ts';
-import type { DiskProbe, DiskUse } from '../storage/disk-watch.ts';
+import type { DiskProbe, DiskUse, SandboxUse, VolumeUse } from '../storage/disk-watch.ts';
 import { endSandbox } from './reconcile.ts';
 
 const MIB = 1_048_576;
@@ -57,56 +57,70 @@ async function recordOf(host: Host, sandboxId: string): Promise<SandboxRecord | 
 export function diskProbe(context: () => OciContext): DiskProbe {
   return {
     free: async () => freeNow(await context().host()),
-
-    async used(sandboxId) {
-      const host = await context().host();
-      const record = await recordOf(host, sandboxId);
-      if (record?.status !== 'running' && record?.status !== 'pending') return null;
-      const { upper, agent, workspace } = host.layout.sandbox(sandboxId);
-      const signal = AbortSignal.timeout(WALK_LIMIT_MS);
-      const { mb: limitMb } = context().volumeLimits;
-      try {
-        const parts = [await countRunning(host, upper, signal), await countRunning(host, agent, signal)];
-        if (record.workspace !== null) parts.push(await countRunning(host, workspace, signal));
-        if (record.init !== null) parts.push(await countDeletedOf(host, record.init.pid, signal));
-        const own = {
-          bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
-          files: parts.reduce((sum, { files }) => sum + files, 0),
-        };
-        if (limitMb === null) return own;
-        const volumes = [];
-        for (const { id, name, readOnly } of record.volumes) {
-          if (readOnly) continue;
-          const use = await countRunning(host, volumePaths(host.layout, id).data, signal);
-          volumes.push({ name, use, limitMb });
-        }
-        return { ...own, volumes };
-      } catch (error) {
-        // Too many files to count exceeds the limit.
-        if (signal.aborted) return { bytes: Number.POSITIVE_INFINITY, files: 0 };
-        throw error;
-      }
-    },
-
-    async end(sandboxId, used, volume) {
-      const host = await context().host();
-      const { diskMb } = await readRecord(host.layout, sandboxId);
-      const took = Number.isFinite(used)
-        ? `took ${Math.ceil(used / MIB)} MiB of disk`
-        : 'were too many to count';
-      const [whose, limitMb] =
-        volume === null ? ['Its files', diskMb] : [`The files of volume ${volume.name}`, volume.limitMb];
-      const reason = `${whose} ${took}; the limit is ${limitMb} MiB, and each file counts as at least 4 KiB.`;
-      context().log.warn(
-        { sandbox_id: sandboxId, used_bytes: used },
-        'stopping a sandbox: disk limit exceeded',
-      );
-      await endSandbox(
-        context(),
-        sandboxId,
-        { status: 'aborted', cause: 'aborted', reason },
-        currentProcess(),
-      );
-    },
+    used: (sandboxId) => measure(context(), sandboxId),
+    end: (sandboxId, used, volume) => endForDiskUse(context(), sandboxId, used, volume),
   };
+}
+
+/** Null for a sandbox that has ended. */
+async function measure(context: OciContext, sandboxId: string): Promise<SandboxUse | null> {
+  const host = await context.host();
+  const record = await recordOf(host, sandboxId);
+  if (record?.status !== 'running' && record?.status !== 'pending') return null;
+  const signal = AbortSignal.timeout(WALK_LIMIT_MS);
+  const { mb: volumeMb } = context.volumeLimits;
+  try {
+    const own = await useOfSandbox(host, record, signal);
+    return volumeMb === null ? own : { ...own, volumes: await useOfVolumes(host, record, volumeMb, signal) };
+  } catch (error) {
+    // Too many files to count exceeds the limit.
+    if (signal.aborted) return { bytes: Number.POSITIVE_INFINITY, files: 0 };
+    throw error;
+  }
+}
+
+async function useOfSandbox(host: Host, record: SandboxRecord, signal: AbortSignal): Promise<DiskUse> {
+  const { upper, agent, workspace } = host.layout.sandbox(record.sandboxId);
+  const folders = record.workspace === null ? [upper, agent] : [upper, agent, workspace];
+  const parts: DiskUse[] = [];
+  // One after the other: counting takes processor time from the sandboxes.
+  for (const folder of folders) parts.push(await countRunning(host, folder, signal));
+  if (record.init !== null) parts.push(await countDeletedOf(host, record.init.pid, signal));
+  return {
+    bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
+    files: parts.reduce((sum, { files }) => sum + files, 0),
+  };
+}
+
+/** Of those that it may write to. */
+async function useOfVolumes(
+  host: Host,
+  record: SandboxRecord,
+  limitMb: number,
+  signal: AbortSignal,
+): Promise<VolumeUse[]> {
+  const volumes: VolumeUse[] = [];
+  for (const { id, name, readOnly } of record.volumes) {
+    if (readOnly) continue;
+    const use = await countRunning(host, volumePaths(host.layout, id).data, signal);
+    volumes.push({ name, use, limitMb });
+  }
+  return volumes;
+}
+
+/** @param volume the one that has exceeded its limit; null if the sandbox itself has */
+async function endForDiskUse(
+  context: OciContext,
+  sandboxId: string,
+  used: number,
+  volume: Pick<VolumeUse, 'name' | 'limitMb'> | null,
+): Promise<void> {
+  const host = await context.host();
+  const { diskMb } = await readRecord(host.layout, sandboxId);
+  const took = Number.isFinite(used) ? `took ${Math.ceil(used / MIB)} MiB of disk` : 'were too many to count';
+  const [whose, limitMb] =
+    volume === null ? ['Its files', diskMb] : [`The files of volume ${volume.name}`, volume.limitMb];
+  const reason = `${whose} ${took}; the limit is ${limitMb} MiB, and each file counts as at least 4 KiB.`;
+  context.log.warn({ sandbox_id: sandboxId, used_bytes: used }, 'stopping a sandbox: disk limit exceeded');
+  await endSandbox(context, sandboxId, { status: 'aborted', cause: 'aborted', reason }, currentProcess());
 }

@@ -20,9 +20,16 @@ export interface DiskUse {
   files: number;
 }
 
+/** The disk use of a volume, and its limit. */
+export interface VolumeUse {
+  name: string;
+  use: DiskUse;
+  limitMb: number;
+}
+
 /** The disk use of a sandbox, and of each volume that it can write to. */
 export interface SandboxUse extends DiskUse {
-  volumes?: { name: string; use: DiskUse; limitMb: number }[];
+  volumes?: VolumeUse[];
 }
 
 export interface DiskProbe {
@@ -34,7 +41,11 @@ export interface DiskProbe {
    */
   used(sandboxId: string): Promise<SandboxUse | null>;
   /** Ends a sandbox whose files, or those of a volume that it has mounted, exceed their limit. */
-  end(sandboxId: string, usedBytes: number, volume: { name: string; limitMb: number } | null): Promise<void>;
+  end(
+    sandboxId: string,
+    usedBytes: number,
+    volume: Pick<VolumeUse, 'name' | 'limitMb'> | null,
+  ): Promise<void>;
 }
 
 interface Watched {
