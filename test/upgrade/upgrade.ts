@@ -139,10 +139,12 @@ async function works({ server, state }: Scene): Promise<void> {
   assert.equal(sandbox['keep'], true);
   const file = await server.call('sandbox_read_file', { sandbox_id, path: 'note' });
   assert.equal(file['content'], 'still here');
-  const args = ['-c', 'echo $FROM; cat note new; sudo true && echo root'];
+  const args = ['-c', 'echo $FROM; cat note new'];
   await server.call('sandbox_write_files', { sandbox_id, files: [{ path: 'new', content: ' and new\n' }] });
   const command = await server.call('sandbox_run_command', { sandbox_id, cmd: 'bash', args });
-  assert.equal(command['stdout'], 'before\nstill here and new\nroot\n');
+  assert.equal(command['stdout'], 'before\nstill here and new\n');
+  const asRoot = { sandbox_id, cmd: 'id', args: ['-u'], sudo: true };
+  assert.equal((await server.call('sandbox_run_command', asRoot))['stdout'], '0\n');
 }
 
 async function followsCommands({ server, state }: Scene): Promise<void> {

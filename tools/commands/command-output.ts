@@ -73,14 +73,19 @@ async function captureStream(
   }
   const pieces: string[] = [];
   let position = 0;
+  let hasGap = false;
+  const addGap = async (end: number): Promise<void> => {
+    hasGap = true;
+    pieces.push(await gapText(source, stream, position, end, readWith));
+  };
   for (const span of shown) {
-    if (span.start > position) pieces.push(await gapText(source, stream, position, span.start, readWith));
+    if (span.start > position) await addGap(span.start);
     pieces.push(annotatedOutputText(span.bytes, `${readWith} offset=${span.start} encoding=base64`));
     position = endOf(span);
   }
   const end = total - unfinished;
-  if (position < end) pieces.push(await gapText(source, stream, position, end, readWith));
-  return { text: joinLines(pieces), cut: pieces.length > 1 };
+  if (position < end) await addGap(end);
+  return { text: joinLines(pieces), cut: hasGap };
 }
 
 /**

@@ -83,6 +83,12 @@ describe('captureOutput', () => {
     expect(truncated).toBe(true);
   });
 
+  it('is truncated if nothing of it could be written, as on a full disk', async () => {
+    const { stdout, truncated } = await capture(new WrittenOutput().lose('stdout', 1_000).finish());
+    expect(stdout).toContain('1,000 bytes');
+    expect(truncated).toBe(true);
+  });
+
   it('reports what the bounded log no longer holds', async () => {
     const output = new WrittenOutput()
       .write('stdout', 'first\n')
