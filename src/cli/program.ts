@@ -1,12 +1,10 @@
 /** The command line: serves without a subcommand; the subcommands are for people. */
-import { Command, CommanderError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import type { Config } from '../config/config.ts';
 import { environmentName, FLAGS, type FlagName } from '../config/flags.ts';
-import { ConfigError } from '../config/setting.ts';
 import type { Session } from '../registry/types.ts';
-import { SandboxError } from '../shared/errors.ts';
 import type { Dependencies } from './dependencies.ts';
-import { cliHint } from './output/cli-hint.ts';
+import { exitCodeOf } from './output/exit-code.ts';
 import type { Terminal } from './output/terminal.ts';
 import { attach } from './verbs/attach.ts';
 import { clean } from './verbs/clean.ts';
@@ -27,9 +25,6 @@ import { stop } from './verbs/stop.ts';
 import { showTools } from './verbs/tools.ts';
 import { listVolumes, pruneVolumes, removeVolume } from './verbs/volume.ts';
 import { withRegistry } from './with-registry.ts';
-
-const EXIT_FAILED = 1;
-const EXIT_USAGE = 2;
 
 /**
  * Runs the command line (without the program's own name). Returns the exit code; rejects only for defects.
@@ -268,37 +263,4 @@ function hasOption(command: Command, name: string): boolean {
 function textOption(command: Command, name: string): string | null {
   const value: unknown = command.getOptionValue(name);
   return typeof value === 'string' ? value : null;
-}
-
-function exitCodeOf(error: unknown, program: Command, terminal: Terminal): number {
-  if (error instanceof CommanderError) {
-    if (error.exitCode === 0) return 0;
-    terminal.err(`sandbox-mcp: ${usageProblem(error, program)}\nRun \`sandbox-mcp --help\` for usage.\n`);
-    return EXIT_USAGE;
-  }
-  if (error instanceof ConfigError) {
-    terminal.err(`sandbox-mcp: ${error.message}\n${error.hint}\n`);
-    return EXIT_USAGE;
-  }
-  if (error instanceof SandboxError) {
-    terminal.err(`sandbox-mcp: ${error.message}\n${cliHint(error)}\n`);
-    return EXIT_FAILED;
-  }
-  throw error;
-}
-
-function usageProblem(error: CommanderError, program: Command): string {
-  const verbs = program.commands.map((command) => command.name());
-  // The program itself takes no arguments, so commander reports an unknown subcommand as an excess argument.
-  const [unknown, second] = program.args;
-  const within = program.commands.find((command) => command.name() === unknown)?.commands ?? [];
-  if (error.code === 'commander.unknownCommand' && within.length > 0) {
-    const valid = within.map((command) => command.name()).join(', ');
-    return `${JSON.stringify(second)} is not a subcommand of ${unknown}; valid ones are ${valid}.`;
-  }
-  if (error.code === 'commander.help') return `${unknown} needs a subcommand.`;
-  if (error.code === 'commander.excessArguments' && unknown !== undefined && !verbs.includes(unknown)) {
-    return `${JSON.stringify(unknown)} is not a subcommand; valid ones are ${verbs.join(', ')}.`;
-  }
-  return error.message.replace(/^error: /, '');
 }

@@ -7,6 +7,7 @@ import type { Readable, Writable } from 'node:stream';
 import { z } from 'zod';
 import { SERVER } from '../support/server.ts';
 import { TIMEOUT_FACTOR } from '../support/timeout-factor.ts';
+import { measureTimerLag } from '../support/timer-lag.ts';
 import type { Environment } from './environment.ts';
 import type { Report } from './report.ts';
 
@@ -38,6 +39,8 @@ export interface Answer {
 interface Pending {
   readonly tool: string;
   readonly sentAt: number;
+  /** How late timers have been since then, in milliseconds. */
+  readonly lag: () => number;
   resolveCall(answer: Answer | null): void;
 }
 
@@ -150,7 +153,7 @@ export class TortureServer {
         clearTimeout(hanging);
         resolve(answer);
       };
-      this.#pending.set(id, { tool, sentAt: performance.now(), resolveCall });
+      this.#pending.set(id, { tool, sentAt: performance.now(), lag: measureTimerLag(), resolveCall });
       this.#send({ jsonrpc: '2.0', id, method, params });
     });
   }
@@ -174,8 +177,11 @@ export class TortureServer {
     const code = failed ? (/^Error \((\w+)\)/.exec(text)?.[1] ?? 'protocol') : null;
     const tookMs = performance.now() - pending.sentAt;
     this.#report.answered(pending.tool, code, tookMs);
-    if (tookMs > ANSWER_WITHIN_MS + this.#stoppedMs)
-      this.#report.violation(`${pending.tool} took ${Math.round(tookMs)} ms: ${text.slice(0, 300)}`);
+    const lagMs = pending.lag();
+    if (tookMs > ANSWER_WITHIN_MS + this.#stoppedMs + 2 * lagMs)
+      this.#report.violation(
+        `${pending.tool} took ${Math.round(tookMs)} ms (timers: ${Math.round(lagMs)} ms late): ${text.slice(0, 300)}`,
+      );
     if (text.includes('Unexpected error'))
       this.#report.violation(
         `${pending.tool}: ${text.slice(0, 300)}\n${this.logLines('"unexpected error"').slice(-2_000)}`,
@@ -189,7 +195,10 @@ export class TortureServer {
         `a server died: exit code ${this.#child.exitCode}, signal ${this.#child.signalCode}: ${this.#log.slice(-1_000)}`,
       );
     this.#report.lostRequests += this.#pending.size;
-    for (const { resolveCall } of this.#pending.values()) resolveCall(null);
+    for (const { lag, resolveCall } of this.#pending.values()) {
+      lag();
+      resolveCall(null);
+    }
     this.#pending.clear();
   }
 }
