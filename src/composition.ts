@@ -1,10 +1,8 @@
 /** Composition root: the only file that knows every part. Parts are loaded when a verb needs them. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../package.json' with { type: 'json' };
+import { endOfInput, startClean } from './cli/clean-later.ts';
 import type { Dependencies } from './cli/dependencies.ts';
 import { cliLog } from './cli/output/cli-log.ts';
 import type { Terminal } from './cli/output/terminal.ts';
@@ -26,8 +24,6 @@ const VERSION = packageJson.version;
 
 /** Short enough that the process exits by itself: 1.9 s after the session's end it is forced to. */
 const END_RECOVERY_MS = 1_000;
-/** A server has ended 2 s after its client; a clean-up has 10 s in all. */
-const SERVER_END_MS = 3_000;
 
 /** The compiled agent: next to the bundle, or in the same `dist` when running from sources. */
 function agentPath(): string {
@@ -107,38 +103,6 @@ async function registryOver(
     ...(replica && { store: replica.store }),
     ...(finishLater && { finishLater }),
   });
-}
-
-let isCleaning = false;
-
-/**
- * `sandbox-mcp clean` with the settings of this server, in a process of its own that needs nobody to wait for
- * it. It begins when this process has ended, which may still be working on what it left.
- */
-function startClean(log: Logger): void {
-  // It finds what all sessions left. Over HTTP many may end at once, and regular recoveries find the rest.
-  if (isCleaning) return;
-  isCleaning = true;
-  const [, program = ''] = process.argv;
-  const args = [...process.execArgv, program, ...process.argv.slice(2), 'clean', '--after-input'];
-  const child = spawn(process.execPath, args, { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
-  child
-    .on('error', (error) =>
-      log.error({ err: error }, 'Could not start the clean-up; the next start does it.'),
-    )
-    .once('close', () => {
-      isCleaning = false;
-    })
-    .unref();
-  // The end of this process closes it. Nothing is written, and it does not keep this process alive.
-  child.stdin.on('error', () => {});
-  if (child.stdin instanceof Socket) child.stdin.unref();
-}
-
-/** Resolves when standard input ends, or after a while: over HTTP, a server lives on when a session ends. */
-async function endOfInput(): Promise<void> {
-  const closed = once(process.stdin.resume(), 'close').catch(() => undefined);
-  await completesWithin(systemClock, SERVER_END_MS, closed);
 }
 
 async function selectedTools(config: Config) {

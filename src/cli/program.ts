@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import { environmentName, FLAGS, type FlagName } from '../config/flags.ts';
 import type { Session } from '../registry/types.ts';
 import type { Dependencies } from './dependencies.ts';
-import { exitCodeOf } from './output/exit-code.ts';
+import { exitCodeOf } from './exit-code.ts';
 import type { Terminal } from './output/terminal.ts';
 import { attach } from './verbs/attach.ts';
 import { clean } from './verbs/clean.ts';

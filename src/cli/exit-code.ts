@@ -1,9 +1,9 @@
 /** How the program ends after an error, with its message for a person. */
 import { type Command, CommanderError } from 'commander';
-import { ConfigError } from '../../config/setting.ts';
-import { SandboxError } from '../../shared/errors.ts';
-import { cliHint } from './cli-hint.ts';
-import type { Terminal } from './terminal.ts';
+import { ConfigError } from '../config/setting.ts';
+import { SandboxError } from '../shared/errors.ts';
+import { cliHint } from './output/cli-hint.ts';
+import type { Terminal } from './output/terminal.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
