@@ -43,6 +43,17 @@ const LONG = [
   'cli/image',
   'server/eras',
   'torture/torture',
+  'shells/interactive',
+  'source-credentials',
+  'escape/counters',
+  'transfers/race',
+  'background-transfer',
+  'cli/volume',
+  'library-clients',
+  'header-rules-programs',
+  'large-transfer',
+  'engines/reference',
+  'regular-expressions',
 ];
 
 /**
