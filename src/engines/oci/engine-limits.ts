@@ -2,7 +2,7 @@ import type { EngineLimits } from '../engine.ts';
 import type { OciRuntime } from './container/oci-runtime.ts';
 import type { OciContext } from './context.ts';
 import type { Host } from './host/host.ts';
-import { RUNTIME_MOUNT_LIMITATIONS } from './host/overlay-probe.ts';
+import { RUNTIME_MOUNT_LIMITATIONS } from './host/probe/overlay-probe.ts';
 
 export const MEMORY_MB_PER_VCPU = 2_048;
 const DEFAULT_VCPUS = 2;

@@ -191,7 +191,7 @@ export class RecordStore<Item> implements Records<Item> {
   /** Checked until it holds once: from then on, nobody else can change what was checked. */
   async #requirePrivate(): Promise<void> {
     if (this.#isPrivate) return;
-    await requirePrivatePath(this.#directory);
+    requirePrivatePath(this.#directory);
     this.#isPrivate = true;
   }
 

@@ -1,6 +1,5 @@
 /** Whether somebody else could replace a directory or what is in it. */
-import { readFileSync, type Stats } from 'node:fs';
-import { lstat, realpath } from 'node:fs/promises';
+import { lstatSync, readFileSync, realpathSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import { SandboxError, systemErrorCode } from '../errors.ts';
 
@@ -20,17 +19,16 @@ export interface SharedDirectory {
  * The first directory on the way to `path`, itself included, that another user owns or may write to; null if
  * there is none. Components that do not exist yet are skipped. A sticky directory such as /tmp is fine as a
  * parent: what is in it keeps its owner.
+ *
+ * Synchronous, since every start asks for several directories with many parents, and a promise costs ten times
+ * as much as each look.
  */
-export async function findSharedDirectory(path: string): Promise<SharedDirectory | null> {
+export function findSharedDirectory(path: string): SharedDirectory | null {
   const uid = process.geteuid?.();
   if (uid === undefined) return null;
-  const places = new Set([...ancestors(path).reverse(), ...ancestors(await nearestRealPath(path)).reverse()]);
+  const places = new Set([...ancestors(path).reverse(), ...ancestors(nearestRealPath(path)).reverse()]);
   for (const place of places) {
-    const stats = await lstat(place).catch((error: unknown) => {
-      const code = systemErrorCode(error);
-      if (code === 'ENOENT' || code === 'ENOTDIR') return null;
-      throw error;
-    });
+    const stats = statsOf(place);
     const problem = stats === null ? null : problemOf(stats, uid, place === path);
     if (problem !== null) return { path: place, problem };
   }
@@ -41,8 +39,8 @@ export async function findSharedDirectory(path: string): Promise<SharedDirectory
  * @throws `unavailable` if another user could change what is in the state directory; doctor names the
  *   directory
  */
-export async function requirePrivatePath(path: string): Promise<void> {
-  const shared = await findSharedDirectory(path);
+export function requirePrivatePath(path: string): void {
+  const shared = findSharedDirectory(path);
   if (shared === null) return;
   throw new SandboxError(
     'unavailable',
@@ -80,9 +78,19 @@ function ancestors(path: string): string[] {
   return parent === path ? [path] : [path, ...ancestors(parent)];
 }
 
-async function nearestRealPath(path: string): Promise<string> {
+/** Null if there is no such file. */
+function statsOf(path: string): Stats | null {
   try {
-    return await realpath(path);
+    return lstatSync(path, { throwIfNoEntry: false }) ?? null;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOTDIR') return null;
+    throw error;
+  }
+}
+
+function nearestRealPath(path: string): string {
+  try {
+    return realpathSync.native(path);
   } catch (error) {
     const parent = dirname(path);
     if (parent === path) throw error;

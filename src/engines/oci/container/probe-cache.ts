@@ -4,7 +4,6 @@
  * result that cannot be read or written is only slower.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync, readlinkSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { release } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -14,6 +13,7 @@ import { findSharedDirectory } from '../../../shared/fs/private-path.ts';
 import { makeDirectory } from '../../../shared/fs/state-directory.ts';
 import { currentProcess } from '../../../shared/process-identity.ts';
 import type { Host } from '../host/host.ts';
+import { rightsOfProcess, runtimeDirectory } from '../host/probe/until-restart.ts';
 import type { OciRuntime } from './oci-runtime.ts';
 
 const cacheSchema = z.strictObject({
@@ -38,25 +38,6 @@ export type ProbedHost = Pick<Host, 'layout' | 'cgroupLayout' | 'agent' | 'mount
 interface Place {
   readonly path: string;
   readonly key: string;
-}
-
-/** For files of this user until the machine restarts (file-hierarchy(7)). */
-function runtimeDirectory(): string | null {
-  const uid = process.geteuid?.();
-  if (uid === undefined) return null;
-  return uid === 0 ? '/run/sandbox-mcp' : `/run/user/${uid}/sandbox-mcp`;
-}
-
-/**
- * The rights of this process that decide what a runtime can do: its namespaces, capabilities and seccomp mode.
- */
-function rightsOfProcess(): string {
-  const namespaces = ['cgroup', 'ipc', 'mnt', 'net', 'pid', 'user', 'uts'].map((name) =>
-    readlinkSync(`/proc/self/ns/${name}`),
-  );
-  const status = readFileSync('/proc/self/status', 'utf8');
-  const rights = status.match(/^(CapEff|CapBnd|NoNewPrivs|Seccomp):.*$/gm) ?? [];
-  return [process.geteuid?.() ?? '', ...namespaces, ...rights].join(' ');
 }
 
 /**
@@ -103,7 +84,7 @@ export async function readProbe(places: readonly Place[]): Promise<OciRuntime | 
 
 async function readPlace({ path, key }: Place): Promise<OciRuntime | null> {
   try {
-    if ((await findSharedDirectory(dirname(path))) !== null) return null;
+    if (findSharedDirectory(dirname(path)) !== null) return null;
     const cache = cacheSchema.parse(JSON.parse(await readFile(path, 'utf8')));
     return cache.key === key ? cache.runtime : null;
   } catch {
@@ -127,7 +108,7 @@ export async function writeProbe(
   for (const { path, key } of isBest ? shared : []) {
     try {
       await makeDirectory(dirname(path), 0o700);
-      if ((await findSharedDirectory(dirname(path))) !== null) continue;
+      if (findSharedDirectory(dirname(path)) !== null) continue;
       await writeFileAtomic(path, JSON.stringify({ key, runtime }), 0o600, false);
     } catch {
       // No session of the user's, or a read-only /run: the next state directory needs a probe of its own.

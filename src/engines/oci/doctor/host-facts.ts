@@ -146,7 +146,7 @@ async function stateDirFacts(path: string): Promise<StateDirFacts> {
     },
     fileSystem: fileSystemOf(directory, (await textOf('/proc/self/mountinfo')) ?? ''),
     notPassable: await firstNotPassable(dirname(path)),
-    shared: await findSharedDirectory(path),
+    shared: findSharedDirectory(path),
     freeBytes: bavail * bsize,
   };
 }

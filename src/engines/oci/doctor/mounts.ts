@@ -1,5 +1,5 @@
 import type { Finding } from '../../engine.ts';
-import { type MountsBy, RUNTIME_MOUNT_LIMITATIONS } from '../host/overlay-probe.ts';
+import { type MountsBy, RUNTIME_MOUNT_LIMITATIONS } from '../host/probe/overlay-probe.ts';
 import { advise, ok } from './finding.ts';
 import type { HostFacts } from './host-facts.ts';
 

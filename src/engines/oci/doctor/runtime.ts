@@ -1,6 +1,6 @@
 import type { Finding } from '../../engine.ts';
 import { descriptorLimitHint } from '../container/gvisor.ts';
-import type { MountsBy } from '../host/overlay-probe.ts';
+import type { MountsBy } from '../host/probe/overlay-probe.ts';
 import { advise, install, ok } from './finding.ts';
 import type { HostFacts } from './host-facts.ts';
 

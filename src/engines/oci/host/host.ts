@@ -14,7 +14,7 @@ import { type CgroupLayout, canLimitSwap, cgroupLayout } from './cgroups.ts';
 import { ensureEtcTemplate } from './etc-template.ts';
 import { chooseIdMap, type IdMap } from './id-map.ts';
 import { openImageStore } from './image-store-setup.ts';
-import { type CanMapIds, type MountsBy, probeIdMaps, probeMounts } from './overlay-probe.ts';
+import { type CanMapIds, type MountsBy, probeIdMaps, probeMounts } from './probe/overlay-probe.ts';
 import { DPKG_DATABASE, findSystemDirectories, type SystemDirectories } from './system-directories.ts';
 
 export interface Host {
@@ -86,7 +86,7 @@ async function makeStateDirectories(layout: StateLayout, kind: IdMap['kind'] | n
     layout.images,
   ]) {
     await makeDirectory(directory, mode);
-    await requirePrivatePath(directory);
+    requirePrivatePath(directory);
     // mkdir applies the umask.
     await chmod(directory, mode);
   }

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Sandbox } from '../../../../src/engines/engine.ts';
 import { probeRuntimes } from '../../../../src/engines/oci/container/runtime-probe.ts';
 import { prepareHost } from '../../../../src/engines/oci/host/host.ts';
-import { probeMounts } from '../../../../src/engines/oci/host/overlay-probe.ts';
+import { probeMounts } from '../../../../src/engines/oci/host/probe/overlay-probe.ts';
 import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { run } from '../../../conformance/support/run.ts';
 import { needs } from '../../../support/needs.ts';

@@ -1,10 +1,11 @@
 import { chmod, mkdir, rm, stat, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
-import { temporaryName } from '../../../shared/fs/atomic-file.ts';
-import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
-import type { StateLayout } from '../state/state-layout.ts';
-import { runHostProgram } from './host-program.ts';
-import type { IdMap } from './id-map.ts';
+import { temporaryName } from '../../../../shared/fs/atomic-file.ts';
+import type { HostDirectory } from '../../../../shared/fs/host-directory.ts';
+import type { StateLayout } from '../../state/state-layout.ts';
+import { runHostProgram } from '../host-program.ts';
+import type { IdMap } from '../id-map.ts';
+import { MountProbeCache } from './mount-probe-cache.ts';
 
 /**
  * Who mounts the overlays. `by-root`: the agent's `launch`, as root, with id-mapped host directories and
@@ -19,7 +20,7 @@ export const RUNTIME_MOUNT_LIMITATIONS = [
   'rename(2) of a directory from the system or a snapshot fails with EXDEV; mv copies it instead.',
 ];
 
-/** Tries root's mounts on the state directory's file system. */
+/** Tries root's mounts on the state directory's file system, unless they have worked since the machine started. */
 export async function probeMounts(
   layout: StateLayout,
   agent: string,
@@ -27,7 +28,16 @@ export async function probeMounts(
   systemDirectories: string[],
 ): Promise<MountsBy> {
   const directories = systemDirectories.map((name) => `/${name}`);
-  return (await canMount(layout, agent, idMap, directories)) ? 'by-root' : 'by-runtime';
+  const cache = new MountProbeCache({
+    stateDir: layout.stateDir,
+    systemDirectories: directories,
+    agent,
+    idMap,
+  });
+  if (idMap.kind === 'root' && cache.has()) return 'by-root';
+  if (!(await canMount(layout, agent, idMap, directories))) return 'by-runtime';
+  await cache.add();
+  return 'by-root';
 }
 
 /** Tries root's mounts, with these directories of the host as lower layers. */
