@@ -172,7 +172,8 @@ async function makeSandbox(
         context.gateways.open(host, record.sandboxId, paths, record.networkPolicy),
       );
     }
-    context.disk.watch(record.sandboxId, record.diskMb, record.volumes.length > 0);
+    if (record.volumes.length > 0) context.disk.watch(record.sandboxId, record.diskMb, true);
+    else await context.disk.watchNew(record.sandboxId, record.diskMb);
     context.expiry.watch(record.sandboxId, expiresAt);
     const filled =
       source === null ? running : await populatedRecord(context, running, source, signal, report ?? null);

@@ -82,9 +82,7 @@ async function measure(context: OciContext, sandboxId: string): Promise<SandboxU
 async function useOfSandbox(host: Host, record: SandboxRecord, signal: AbortSignal): Promise<DiskUse> {
   const { upper, agent, workspace } = host.layout.sandbox(record.sandboxId);
   const folders = record.workspace === null ? [upper, agent] : [upper, agent, workspace];
-  const parts: DiskUse[] = [];
-  // One after the other: counting takes processor time from the sandboxes.
-  for (const folder of folders) parts.push(await countRunning(host, folder, signal));
+  const parts = [await countRunning(host, folders, signal)];
   if (record.init !== null) parts.push(await countDeletedOf(host, record.init.pid, signal));
   return {
     bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -102,7 +100,7 @@ async function useOfVolumes(
   const volumes: VolumeUse[] = [];
   for (const { id, name, readOnly } of record.volumes) {
     if (readOnly) continue;
-    const use = await countRunning(host, volumePaths(host.layout, id).data, signal);
+    const use = await countRunning(host, [volumePaths(host.layout, id).data], signal);
     volumes.push({ name, use, limitMb });
   }
   return volumes;

@@ -53,7 +53,7 @@ export async function takeFromStock(
   context.gateways.enforce(sandboxId, networkPolicy);
   if ((await context.runtime(signal)).egress)
     await context.gateways.open(host, sandboxId, paths, networkPolicy);
-  context.disk.watch(sandboxId, diskMb, false);
+  await context.disk.watchNew(sandboxId, diskMb);
   context.expiry.watch(sandboxId, record.expiresAt);
   await context.forwards.open(paths.agentSocket, record);
   throwIfCancelled(signal);

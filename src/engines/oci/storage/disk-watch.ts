@@ -12,6 +12,8 @@ const CHECKS_PER_WALK = 30;
 const WALKS_AT_ONCE = 4;
 /** Minimum size that a file counts as: the number of inodes is limited too. */
 const FILE_BYTES = 4_096;
+/** More than what a sandbox has when it starts: directories and a few small files. */
+const NEW_BYTES = 2 * MIB;
 
 /** An amount of used or free disk space. */
 export interface DiskUse {
@@ -81,6 +83,24 @@ export class DiskWatch {
     const limitBytes = limitMb === null ? Number.POSITIVE_INFINITY : limitMb * MIB;
     this.#watched.set(sandboxId, { limitBytes, roomBytes: 0, freeThen: null, checks: 0 });
     this.#timer ??= setInterval(() => void this.check(), CHECK_MS).unref();
+  }
+
+  /**
+   * Watches one that has just been created and has no volumes. What is free now is what its growth is measured
+   * by, so its files need not be walked soon, which costs several processes.
+   */
+  async watchNew(sandboxId: string, limitMb: number | null): Promise<void> {
+    if (limitMb === null) return;
+    this.watch(sandboxId, limitMb);
+    const watched = this.#watched.get(sandboxId);
+    try {
+      const freeThen = await this.#probe.free();
+      if (watched === undefined || watched.freeThen !== null) return;
+      Object.assign(watched, { roomBytes: Math.max(0, limitMb * MIB - NEW_BYTES), freeThen });
+    } catch (error) {
+      // The next check walks the files.
+      this.#log.warn({ err: error }, 'cannot read the free disk space');
+    }
   }
 
   /** Stops watching a sandbox. */

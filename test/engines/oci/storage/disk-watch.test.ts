@@ -52,6 +52,27 @@ describe('the disk usage watch', () => {
     expect(world.ended).toEqual([]);
   });
 
+  it('scans a new sandbox only when free space has fallen by what it may take', async () => {
+    world = new World();
+    world.used.set('a', 101);
+    await world.watch.watchNew('a', 100);
+    await world.watch.watchNew('unlimited', null);
+    world.freeMb -= 98;
+    await world.watch.check();
+    expect(world.walks).toEqual([]);
+    world.freeMb -= 1;
+    await world.watch.check();
+    expect(world.ended).toEqual(['a 101']);
+  });
+
+  it('scans a new sandbox at every thirtieth check too', async () => {
+    world = new World();
+    world.used.set('a', 10);
+    await world.watch.watchNew('a', 100);
+    for (let check = 0; check < 30; check += 1) await world.watch.check();
+    expect(world.walks).toEqual(['a']);
+  });
+
   it('scans every thirtieth time regardless: others may have freed space', async () => {
     world = new World();
     world.used.set('a', 10);
