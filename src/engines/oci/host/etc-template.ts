@@ -3,11 +3,10 @@
  * are copied, so it contains none of the host's secrets.
  */
 import { createHash } from 'node:crypto';
-import { chmodSync, copyFileSync, type Stats, statSync, utimesSync } from 'node:fs';
+import { chmodSync, copyFileSync, lstatSync, readdirSync, type Stats, statSync, utimesSync } from 'node:fs';
 import {
   chmod,
   lchown,
-  lstat,
   mkdir,
   readdir,
   readFile,
@@ -100,7 +99,10 @@ async function entriesToCopy(etc: string): Promise<string[]> {
   return names.filter((name) => COPIED.includes(name) || COPIED_PATTERN.test(name)).sort();
 }
 
-/** A name that changes with the host's files and with the ids that will own them. */
+/**
+ * A name that changes with the host's files and with the ids that will own them. At each start several hundred
+ * files are looked at, mostly of `alternatives`: one by one with a promise each, this costs ten times as much.
+ */
 async function templateName(
   etc: string,
   names: string[],
@@ -109,18 +111,20 @@ async function templateName(
   uid: number,
 ): Promise<string> {
   const hash = createHash('sha256').update(JSON.stringify([10, uid, generated, CA_LINKS]));
-  const stamp = async (name: string) => {
-    const info = await lstat(join(etc, name));
-    hash.update(`${name}:${info.mtimeMs}:${info.size};`);
+  const stamps: string[] = [];
+  const stamp = (name: string) => {
+    const info = lstatSync(join(etc, name));
+    stamps.push(`${name}:${info.mtimeMs}:${info.size};`);
     return info;
   };
-  for (const { mtimeMs, size } of await statusOf(database)) hash.update(`status:${mtimeMs}:${size};`);
+  for (const { mtimeMs, size } of await statusOf(database)) stamps.push(`status:${mtimeMs}:${size};`);
   for (const name of names) {
     // Some are directories, such as package sources: a change in one changes its mtime.
-    if (!(await stamp(name)).isDirectory()) continue;
-    for (const inner of (await readdir(join(etc, name))).sort()) await stamp(join(name, inner));
+    if (!stamp(name).isDirectory()) continue;
+    for (const inner of readdirSync(join(etc, name)).sort()) stamp(join(name, inner));
+    await otherEvents();
   }
-  return hash.digest('hex').slice(0, 12);
+  return hash.update(stamps.join('')).digest('hex').slice(0, 12);
 }
 
 /** Of dpkg's `status` file; empty on hosts without dpkg. */
