@@ -2,6 +2,7 @@
 // dist/server.cjs, which that one loads, and dist/parts, packages that most servers never load.
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { writeCodeCache } from './write-code-cache.mjs';
@@ -68,7 +69,7 @@ export async function buildJavaScript() {
       // One expression, as src/code-cache.ts runs it.
       banner: { js: `(function (require, module, __filename, __dirname) {${importMetaUrl}` },
       footer: { js: '})' },
-      plugins: [englishOnly, withoutAjv, inParts('./parts/')],
+      plugins: [englishOnly, withoutAjv, lateBuiltIns, inParts('./parts/')],
       // Its CommonJS form loads its files in a way that a bundler cannot follow.
       alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
     }),
@@ -195,6 +196,26 @@ const withoutAjv = {
       }
       export { DefaultJsonSchemaValidator, process };`,
     }));
+  },
+};
+
+/** Modules of Node that most sessions never use: together they take as long to load as a quarter of Node. */
+const LATE = ['node:dns/promises', 'node:http', 'node:http2', 'node:tls', 'node:worker_threads', 'node:zlib'];
+
+/** Loads these when one of their exports is used, and not with the file that imports them. */
+const lateBuiltIns = {
+  name: 'late-built-ins',
+  setup(build) {
+    build.onResolve({ filter: /^node:/ }, ({ path, kind, namespace }) =>
+      LATE.includes(path) && kind === 'import-statement' && namespace === 'file'
+        ? { path, namespace: 'late' }
+        : null,
+    );
+    build.onLoad({ filter: /.*/, namespace: 'late' }, ({ path }) => {
+      const exported = Object.keys(createRequire(import.meta.url)(path));
+      const getters = exported.map((name) => `get ${name}() { return require('${path}').${name}; }`);
+      return { contents: `module.exports = { ${getters.join(',\n')} };` };
+    });
   },
 };
 

@@ -1,4 +1,5 @@
 /** Composition root: the only file that knows every part. Parts are loaded when a verb needs them. */
+import './config/schema-settings.ts';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../package.json' with { type: 'json' };

@@ -15,7 +15,7 @@ import { matchesHeaderRules, parseSimpleRequest, serializeSimpleRequest } from '
 import { plainRoute } from './http/upstream-route.ts';
 import { parseAddress } from './policy/ip-ranges.ts';
 import type { Decision } from './policy/policy.ts';
-import { offersHttp, terminateTls } from './tls/terminate.ts';
+import { offersHttp } from './tls/offers-http.ts';
 
 const DNS_PORT = 53;
 const HTTP_PORT = 80;
@@ -211,6 +211,8 @@ async function routeTls(
         [name],
         denied('the sandbox was created before header rules were supported'),
       );
+    // Few sandboxes have such rules, and this loads HTTP/2 and TLS.
+    const { terminateTls } = await import('./tls/terminate.ts');
     return terminateTls(tracked, context, context.tls, { name, protocols: hello.protocols });
   }
   tracked.uninspectedNames = [name];

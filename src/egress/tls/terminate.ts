@@ -14,17 +14,11 @@ import { serveHttp1 } from '../http/http1-proxy.ts';
 import { serveHttp2 } from '../http/http2-proxy.ts';
 import { requestedHost } from '../http/request.ts';
 import type { Route } from '../http/upstream-route.ts';
+import { HTTP1, HTTP2 } from './offers-http.ts';
 import { dialTls } from './upstream.ts';
 
 /** Long, since either side may be a heavily loaded machine. */
 const HANDSHAKE_MS = 60_000;
-const HTTP1 = 'http/1.1';
-const HTTP2 = 'h2';
-
-/** True for a client that offers HTTP over ALPN, or offers nothing. */
-export function offersHttp(protocols: readonly string[]): boolean {
-  return protocols.length === 0 || protocols.includes(HTTP1) || protocols.includes(HTTP2);
-}
 
 /** A connection by its client's server name. */
 export interface TlsClient {
