@@ -27,7 +27,8 @@ import { searchRow } from './rows/search.ts';
 import { sessionInfoRow } from './rows/session-info.ts';
 import { snapshotRow } from './rows/snapshot.ts';
 import { start } from './rows/start.ts';
-import { transferRow } from './rows/transfer.ts';
+import { fileRow } from './rows/transfers/file.ts';
+import { treeRow } from './rows/transfers/tree.ts';
 import { workspaceRow } from './rows/workspace.ts';
 import { DIST } from './server.ts';
 import { tableOf } from './table.ts';
@@ -49,8 +50,10 @@ const ROWS: readonly Row[] = [
   snapshotRow('snapshot-1gb', 1_000, 5),
   ...LARGE,
   ...[1, 10, 100].map(curveRow),
-  transferRow('up'),
-  transferRow('down'),
+  fileRow('up'),
+  fileRow('down'),
+  treeRow('up'),
+  treeRow('down'),
   ...[1, 10, 50, 100].map(liveRow),
   ownerEndRow(1, 10),
   ownerEndRow(100, 3),

@@ -95,7 +95,9 @@ export async function buildJavaScript() {
   const outputs = Object.fromEntries(
     files.map(({ path, contents }) => [relative(ROOT, path), digest(contents)]),
   );
-  const bundled = [front, server, ...parts].flatMap(({ metafile }) => Object.keys(metafile.inputs));
+  const bundled = [front, server, ...parts]
+    .flatMap(({ metafile }) => Object.keys(metafile.inputs))
+    .filter((input) => !input.startsWith(`${LATE_MODULES}:`));
   const inputs = [...new Set([...bundled, ...list.inputs, ...ownFiles()])];
   await writeWhole(STAMP_FILE, JSON.stringify(await stampOf(inputs, outputs)), 0o644);
   return inputs;
@@ -199,7 +201,9 @@ const withoutAjv = {
   },
 };
 
-/** Modules of Node that most sessions never use: together they take as long to load as a quarter of Node. */
+/** Where esbuild finds what stands in for them. */
+const LATE_MODULES = 'late';
+/** Modules of Node that most sessions never use. */
 const LATE = ['node:dns/promises', 'node:http', 'node:http2', 'node:tls', 'node:worker_threads', 'node:zlib'];
 
 /** Loads these when one of their exports is used, and not with the file that imports them. */
@@ -208,10 +212,10 @@ const lateBuiltIns = {
   setup(build) {
     build.onResolve({ filter: /^node:/ }, ({ path, kind, namespace }) =>
       LATE.includes(path) && kind === 'import-statement' && namespace === 'file'
-        ? { path, namespace: 'late' }
+        ? { path, namespace: LATE_MODULES }
         : null,
     );
-    build.onLoad({ filter: /.*/, namespace: 'late' }, ({ path }) => {
+    build.onLoad({ filter: /.*/, namespace: LATE_MODULES }, ({ path }) => {
       const exported = Object.keys(createRequire(import.meta.url)(path));
       const getters = exported.map((name) => `get ${name}() { return require('${path}').${name}; }`);
       return { contents: `module.exports = { ${getters.join(',\n')} };` };

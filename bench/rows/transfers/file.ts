@@ -2,8 +2,8 @@
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { type BareRuntime, execLine, openRuntimes } from '../bare-runtime.ts';
-import type { Contender, Row } from '../row.ts';
+import { type BareRuntime, execLine, openRuntimes } from '../../bare-runtime.ts';
+import type { Contender, Row } from '../../row.ts';
 
 const BYTES = 1_000_000_000;
 const transferred = z.object({ bytes: z.literal(BYTES) });
@@ -43,9 +43,9 @@ function bare(runtime: BareRuntime, sandboxId: string, direction: Direction): Co
   };
 }
 
-export function transferRow(direction: Direction): Row {
+export function fileRow(direction: Direction): Row {
   return {
-    name: direction === 'up' ? 'upload' : 'download',
+    name: `file-${direction}`,
     title: `a file of 1 GB ${direction === 'up' ? 'into a sandbox' : 'out of a sandbox'}`,
     bytes: BYTES,
     warmUps: 1,
