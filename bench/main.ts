@@ -86,9 +86,15 @@ async function bench(options: BenchArguments): Promise<void> {
   const results = [];
   try {
     for (const row of rows) {
-      const result = await runRow(row, DIST, other);
-      results.push(result);
-      if (!options.json) console.log(tableOf(result));
+      try {
+        const result = await runRow(row, DIST, other);
+        results.push(result);
+        if (!options.json) console.log(tableOf(result));
+      } catch (error) {
+        // The others are measured all the same.
+        console.error(`${row.name}: ${error instanceof Error ? error.stack : String(error)}\n`);
+        process.exitCode = 1;
+      }
     }
   } finally {
     await other?.remove();

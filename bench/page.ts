@@ -60,6 +60,9 @@ p50 of this server divided by p50 of what it is compared with, in one run.
 | --- | --- | ---: | ---: | --- |
 ${TARGETS.map((target) => targetLine(target, rows[target.row])).join('\n')}
 
+A sandbox in stock makes a create many times as fast, and costs each session a boot, two megabytes and a relay process
+that it may never use, so \`--warm\` is 0 unless it is set.
+
 ## Where the time goes
 
 Spans of one conversation, by \`--trace-file\`. Steps that begin while another one runs are indented below it.
