@@ -14,7 +14,7 @@ const SERVER = join(OUT_DIR, 'server.cjs');
 /** Not part of the front: loaded with the server's bundle. */
 const COMPOSITION = './composition.ts';
 /** Packages with a bundle of their own in `dist/parts`. Each is imported by the names of its exports only. */
-const SELDOM = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent', '@redis/client'];
+const SELDOM = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent', 'ioredis'];
 /** A source file with a bundle of its own there, with its packages. */
 const TRACING = 'src/server/http/tracing/open-telemetry.ts';
 const TOOL_LIST = join(OUT_DIR, 'tools.json');
@@ -55,6 +55,8 @@ export async function buildJavaScript() {
     supported: { 'dynamic-import': false },
   };
   const importMetaUrl = "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;";
+  // Shorter names keep the package small; those that a program can read stay.
+  const part = { ...script, minifyIdentifiers: true, keepNames: true, banner: { js: importMetaUrl } };
   const [front, server, list, ...parts] = await Promise.all([
     build({
       ...common,
@@ -74,10 +76,8 @@ export async function buildJavaScript() {
       alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
     }),
     buildToolList(build),
-    ...SELDOM.map((name) =>
-      build({ ...script, entryPoints: [name], banner: { js: importMetaUrl }, plugins: [inParts('./')] }),
-    ),
-    build({ ...script, entryPoints: [TRACING], banner: { js: importMetaUrl } }),
+    ...SELDOM.map((name) => build({ ...part, entryPoints: [name], plugins: [inParts('./')] })),
+    build({ ...part, entryPoints: [TRACING] }),
   ]);
   const files = [
     ...parts.map((part, index) => fileOf(join(PARTS, partOf(SELDOM[index] ?? TRACING)), part)),

@@ -10,7 +10,6 @@ const NOTICE_FILE = /^notice([.-].*)?$/i;
  */
 const KEPT_TEXTS = {
   '@xterm/headless': 'licenses/xterm-headless.txt',
-  '@redis/client': 'licenses/redis-client.txt',
   jsonlines: 'licenses/jsonlines.txt',
 };
 const RULE = '-'.repeat(80);

@@ -1,4 +1,4 @@
-import { createClient } from '@redis/client';
+import { Redis } from 'ioredis';
 import type { Logger } from '../log.ts';
 import { type Store, storeUnavailable } from './store.ts';
 
@@ -25,35 +25,48 @@ return 1`;
 
 /** A store in Redis, or what speaks its protocol: each collection is a hash, each lease a key that expires. */
 export class RedisStore implements Store {
-  readonly #client: ReturnType<typeof connectable>;
+  readonly #client: Redis;
 
-  private constructor(client: ReturnType<typeof connectable>) {
+  private constructor(client: Redis) {
     this.#client = client;
   }
 
   /** @throws SandboxError `unavailable` if the server cannot be reached now; later it is tried again */
   static async open(url: string, log: Logger): Promise<RedisStore> {
-    const client = connectable(url);
-    client.on('error', (error: unknown) => log.warn({ err: error }, 'The connection to the store failed.'));
+    let wasConnected = false;
+    const client = new Redis(url, {
+      lazyConnect: true,
+      connectTimeout: CONNECT_MS,
+      commandTimeout: COMMAND_MS,
+      maxRetriesPerRequest: null,
+      // A change whose answer was lost may have been made, and would then be refused.
+      autoResendUnfulfilledCommands: false,
+      // The start fails at once; later, commands wait for the connection as long as they may take.
+      retryStrategy: (times) => (wasConnected ? Math.min(LONGEST_PAUSE_MS, 50 * 2 ** times) : null),
+    });
+    client.on('error', (error) => log.warn({ err: error }, 'The connection to the store failed.'));
+    client.once('ready', () => {
+      wasConnected = true;
+    });
     try {
       await client.connect();
     } catch (error) {
-      client.destroy();
+      client.disconnect();
       throw storeUnavailable(error);
     }
     return new RedisStore(client);
   }
 
   read(collection: string, id: string): Promise<string | null> {
-    return this.#run((client) => client.hGet(PREFIX + collection, id));
+    return this.#run(this.#client.hget(PREFIX + collection, id));
   }
 
   async all(collection: string): Promise<Map<string, string>> {
-    return new Map(Object.entries(await this.#run((client) => client.hGetAll(PREFIX + collection))));
+    return new Map(Object.entries(await this.#run(this.#client.hgetall(PREFIX + collection))));
   }
 
   ids(collection: string): Promise<string[]> {
-    return this.#run((client) => client.hKeys(PREFIX + collection));
+    return this.#run(this.#client.hkeys(PREFIX + collection));
   }
 
   swap(collection: string, id: string, before: string | null, after: string | null): Promise<boolean> {
@@ -61,7 +74,7 @@ export class RedisStore implements Store {
   }
 
   async drop(collection: string): Promise<void> {
-    await this.#run((client) => client.del(PREFIX + collection));
+    await this.#run(this.#client.del(PREFIX + collection));
   }
 
   hold(lease: string, holder: string, ms: number): Promise<boolean> {
@@ -69,7 +82,7 @@ export class RedisStore implements Store {
   }
 
   holder(lease: string): Promise<string | null> {
-    return this.#run((client) => client.get(leaseKey(lease)));
+    return this.#run(this.#client.get(leaseKey(lease)));
   }
 
   async release(lease: string, holder: string): Promise<void> {
@@ -77,39 +90,20 @@ export class RedisStore implements Store {
   }
 
   async close(): Promise<void> {
-    this.#client.destroy();
+    this.#client.disconnect();
   }
 
   async #script(script: string, key: string, args: string[]): Promise<boolean> {
-    return (await this.#run((client) => client.eval(script, { keys: [key], arguments: args }))) === 1;
+    return (await this.#run(this.#client.eval(script, 1, key, ...args))) === 1;
   }
 
-  async #run<Reply>(command: (client: ReturnType<typeof connectable>) => Promise<Reply>): Promise<Reply> {
+  async #run<Reply>(reply: Promise<Reply>): Promise<Reply> {
     try {
-      return await command(this.#client);
+      return await reply;
     } catch (error) {
       throw storeUnavailable(error);
     }
   }
-}
-
-function connectable(url: string) {
-  let wasConnected = false;
-  const client = createClient({
-    url,
-    RESP: 2,
-    commandOptions: { timeout: COMMAND_MS },
-    socket: {
-      connectTimeout: CONNECT_MS,
-      // The start fails at once; later, commands wait for the connection as long as they may take.
-      reconnectStrategy: (retries: number, cause: Error) =>
-        wasConnected ? Math.min(LONGEST_PAUSE_MS, 50 * 2 ** retries) : cause,
-    },
-  });
-  client.once('ready', () => {
-    wasConnected = true;
-  });
-  return client;
 }
 
 function leaseKey(lease: string): string {
