@@ -1,6 +1,7 @@
 /** The client of the tasks extension, which polls until a task has ended. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { createTaskSessionFromClient, resultFromTaskOutcome } from '@modelcontextprotocol/ext-tasks/client';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -158,7 +159,58 @@ describe('a client of the tasks extension', () => {
     expect(await statusOf(second)).toBe('cancelled');
     await undone.promise;
   });
+
+  it('follows a long download, and can undo it', async () => {
+    const { world, go, started } = slowDownloads();
+    const folder = temporaryFolder();
+    const flags = { 'allow-dir': folder };
+    const { session, call } = await connect(await startHttp({ world, softTimeoutMs: 20, flags }));
+    await call('sandbox_create');
+    const download = (remote: string) =>
+      session.callTool('sandbox_download_file', { remote_path: remote, local_path: remote });
+    const first = await download('one');
+    go.resolve(null);
+    expect(await resultOf(first)).toMatchObject({
+      structuredContent: { status: 'done', files: 1, bytes: 4 },
+    });
+    expect(readFileSync(join(folder, 'local', 'one'), 'utf8')).toBe('text');
+    const second = await download('endless');
+    await started.promise;
+    await second.cancel();
+    expect(await statusOf(second)).toBe('cancelled');
+    // Neither the file nor what was staged for it.
+    await expect.poll(() => readdirSync(join(folder, 'local'))).toEqual(['one']);
+  });
 });
+
+/** An engine whose file `one` is read once `go` says so, and whose other files never end. */
+function slowDownloads() {
+  const world: World = openWorld();
+  const [go, started] = [deferred<null>(), deferred<null>()];
+  const readTree: typeof noFiles.readTree = async function* (_sandboxId, path, _cwd, signal) {
+    const isEndless = !path.endsWith('one');
+    async function* bytes() {
+      yield Buffer.from('te');
+      if (!isEndless) await go.promise;
+      else {
+        started.resolve(null);
+        await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+        throw signal.reason;
+      }
+      yield Buffer.from('xt');
+    }
+    const content = Readable.from(bytes());
+    yield { path: '', type: 'file', mode: 0o644, linkTarget: null, content };
+  };
+  const stat: typeof noFiles.stat = async (_sandboxId, path) => ({
+    path: `/home/${path}`,
+    type: 'file',
+    sizeBytes: 4,
+    mode: 0o644,
+  });
+  Object.assign(world.engine, { files: { ...noFiles, stat, readTree } });
+  return { world, go, started };
+}
 
 /** An engine that takes its time for what is uploaded: to `one` until `go`, and to anything else for ever. */
 function slowUploads() {
