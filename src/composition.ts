@@ -90,17 +90,13 @@ async function registryOver(
   replica: Replica | null,
   finishLater?: () => void,
 ): Promise<Registry> {
-  const [{ createRegistry }, { systemClock }] = await Promise.all([
-    import('./registry/registry.ts'),
-    import('./shared/clock.ts'),
-  ]);
-  const { stateDir } = config;
+  const { createRegistry } = await import('./registry/registry.ts');
   return createRegistry({
     engine,
     config,
     log,
     clock: systemClock,
-    stateDir,
+    stateDir: config.stateDir,
     ...(replica && { store: replica.store }),
     ...(finishLater && { finishLater }),
   });
@@ -128,6 +124,10 @@ async function startTrace(path: string): Promise<void> {
 }
 
 async function serve(config: Config, handover: Handover | null): Promise<number> {
+  if (config.http.store !== null && config.transport !== 'http')
+    throw new SandboxError('invalid_argument', '--store is for several replicas over HTTP.', {
+      hint: 'Add --transport http, or remove --store.',
+    });
   if (handover === null && config.traceFile !== null) await startTrace(config.traceFile);
   const log = await createLog(config.logLevel, (text) => config.secrets.mask(text));
   const [{ serveStdio }, { delayCreates }, { TOOLS }] = await Promise.all([
