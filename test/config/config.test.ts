@@ -255,29 +255,6 @@ describe('loadConfig', () => {
   });
 });
 
-describe('the store of several replicas', () => {
-  const cloud = { transport: 'http', engine: 'vercel' };
-
-  it('is Redis or a directory', () => {
-    const store = (value: string) => load({ ...cloud, store: value }).http.store;
-    expect(store('rediss://:word@host:6379/1')).toEqual({ kind: 'redis', url: 'rediss://:word@host:6379/1' });
-    expect(store('../data')).toEqual({ kind: 'files', directory: join(folder, 'data') });
-    expect(() => store('http://:word@host')).toThrow(/^--store is not valid; use redis:/);
-  });
-
-  it('needs sandboxes, folders and addresses that are not those of one machine', () => {
-    const shared = { ...cloud, store: 'redis://host' };
-    expect(() => load({ ...shared, engine: 'oci' })).toThrow('--engine: "oci" has sandboxes on one machine');
-    expect(() => load({ ...shared, 'allow-dir': '../data' })).toThrow(
-      '--allow-dir: "../data" is a folder of',
-    );
-    const env = { SANDBOX_MCP_AUTH_TOKENS: 'ann:a-token-of-enough-length' };
-    expect(() => load({ ...shared, host: '0.0.0.0' }, { env })).toThrow('set --replica-url.');
-    const reached = load({ ...shared, host: '0.0.0.0', 'replica-url': 'http://10.0.0.3:8931/' }, { env });
-    expect(reached.http.replicaUrl).toBe('http://10.0.0.3:8931');
-  });
-});
-
 describe('the settings of HTTP', () => {
   const TOKEN = 'a-token-of-enough-length';
 
