@@ -76,7 +76,8 @@ const CLIENTS: Record<string, Client> = {
     packages: ['cargo'],
     script: `cargo init --quiet --vcs none --name fetcher fetcher && cd fetcher &&
       echo 'number = { git = "${new URL('is-number', SITE).href}" }' >> Cargo.toml && cargo fetch 2>&1 || true`,
-    shows: /http status code: 4|HTTP status 4/i,
+    // Libgit2's words for an answer that came through TLS.
+    shows: /got 404|status code: 404/,
   },
 };
 

@@ -71,7 +71,8 @@ export async function openMachine(policy?: Record<string, unknown>): Promise<Mac
       await call('sandbox_run_command_detached', { cmd: 'bash', args: ['-c', script], ...options });
     },
     async install(...packages) {
-      const install = 'DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends';
+      const install =
+        'DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -y --no-install-recommends';
       await output(`${install} ${packages.join(' ')}`, { sudo: true });
     },
     async write(files, cwd = '.') {
