@@ -1,6 +1,6 @@
 /** A pull of an image, compared with skopeo and tar. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -21,6 +21,8 @@ export const pull: Row = {
   async open(dist) {
     const image = await serveImage(MEGABYTES);
     const home = await mkdtemp(join(tmpdir(), 'sbxb-'));
+    // The ids of sandboxes have to reach the state below it.
+    await chmod(home, 0o711);
     const verb = (name: string) =>
       execute(process.execPath, [
         join(dist, 'main.js'),

@@ -18,8 +18,12 @@ node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 ||
 
 export DEBIAN_FRONTEND=noninteractive
 apt-get update
-apt-get install --yes --no-install-recommends ca-certificates crun uidmap
+apt-get install --yes --no-install-recommends ca-certificates crun libcap2-bin uidmap
 rm -rf /var/lib/apt/lists/*
+# As programs of root they could not map ids here: root of a container lacks CAP_SYS_ADMIN.
+chmod u-s /usr/bin/newuidmap /usr/bin/newgidmap
+setcap cap_setuid+ep /usr/bin/newuidmap
+setcap cap_setgid+ep /usr/bin/newgidmap
 npm install --global --no-audit --no-fund "sandbox-mcp@$version"
 
 # Rootless Podman gives a container 65,536 ids, so the range has to be below; useradd's begins at 100,000.
