@@ -65,7 +65,7 @@ export async function openWorld(): Promise<World> {
   const servers: Server[] = [];
   const sockets = new Set<Socket>();
   const certificate = selfSigned();
-  for (const range of ranges) execFileSync('ip', ['route', 'add', 'local', range, 'dev', 'lo']);
+  for (const range of ranges) execFileSync('ip', ['route', 'replace', 'local', range, 'dev', 'lo']);
 
   const listen = async (server: Server, port: number, address: string) => {
     server.on('connection', (socket) => {

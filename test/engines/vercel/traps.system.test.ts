@@ -78,9 +78,9 @@ describe('the vercel engine', () => {
   });
 
   it('resumes a truncated stream without loss or repetition', async () => {
-    await withStreamLimit(100, async () => {
+    await withStreamLimit(400, async () => {
       const script =
-        'for n in 1 2 3 4 5 6 7 8; do printf "größe %s 雪\\n" $n; printf "e%s\\n" $n >&2; sleep 0.1; done';
+        'for n in 1 2 3 4 5 6 7 8; do printf "größe %s 雪\\n" $n; printf "e%s\\n" $n >&2; sleep 0.2; done';
       const { commandId } = await start(script);
       const finished = await engine.commands.wait(commandId, timeoutSignal());
       const lines = [1, 2, 3, 4, 5, 6, 7, 8];
