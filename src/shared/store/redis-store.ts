@@ -6,6 +6,8 @@ const PREFIX = 'sandbox-mcp:';
 const CONNECT_MS = 5_000;
 /** A command that takes longer has failed; its change may have been made. */
 const COMMAND_MS = 5_000;
+/** How long a command waits for the connection. */
+const RECONNECT_MS = 3_000;
 const LONGEST_PAUSE_MS = 1_000;
 
 /** Compares and replaces a field of a hash. Arguments: field, before, after; an empty flag stands for none. */
@@ -29,6 +31,8 @@ export class RedisStore implements Store {
 
   private constructor(client: Redis) {
     this.#client = client;
+    // Any number of commands may wait for the connection.
+    client.setMaxListeners(0);
   }
 
   /** @throws SandboxError `unavailable` if the server cannot be reached now; later it is tried again */
@@ -38,10 +42,14 @@ export class RedisStore implements Store {
       lazyConnect: true,
       connectTimeout: CONNECT_MS,
       commandTimeout: COMMAND_MS,
+      // A connection without answers is replaced.
+      socketTimeout: COMMAND_MS,
       maxRetriesPerRequest: null,
+      // It would send commands whose callers have given up, and keep all of them until then.
+      enableOfflineQueue: false,
       // A change whose answer was lost may have been made, and would then be refused.
       autoResendUnfulfilledCommands: false,
-      // The start fails at once; later, commands wait for the connection as long as they may take.
+      // The start fails at once; later, commands wait for the connection.
       retryStrategy: (times) => (wasConnected ? Math.min(LONGEST_PAUSE_MS, 50 * 2 ** times) : null),
     });
     client.on('error', (error) => log.warn({ err: error }, 'The connection to the store failed.'));
@@ -58,15 +66,15 @@ export class RedisStore implements Store {
   }
 
   read(collection: string, id: string): Promise<string | null> {
-    return this.#run(this.#client.hget(PREFIX + collection, id));
+    return this.#run(() => this.#client.hget(PREFIX + collection, id));
   }
 
   async all(collection: string): Promise<Map<string, string>> {
-    return new Map(Object.entries(await this.#run(this.#client.hgetall(PREFIX + collection))));
+    return new Map(Object.entries(await this.#run(() => this.#client.hgetall(PREFIX + collection))));
   }
 
   ids(collection: string): Promise<string[]> {
-    return this.#run(this.#client.hkeys(PREFIX + collection));
+    return this.#run(() => this.#client.hkeys(PREFIX + collection));
   }
 
   swap(collection: string, id: string, before: string | null, after: string | null): Promise<boolean> {
@@ -74,7 +82,7 @@ export class RedisStore implements Store {
   }
 
   async drop(collection: string): Promise<void> {
-    await this.#run(this.#client.del(PREFIX + collection));
+    await this.#run(() => this.#client.del(PREFIX + collection));
   }
 
   hold(lease: string, holder: string, ms: number): Promise<boolean> {
@@ -82,7 +90,7 @@ export class RedisStore implements Store {
   }
 
   holder(lease: string): Promise<string | null> {
-    return this.#run(this.#client.get(leaseKey(lease)));
+    return this.#run(() => this.#client.get(leaseKey(lease)));
   }
 
   async release(lease: string, holder: string): Promise<void> {
@@ -94,15 +102,30 @@ export class RedisStore implements Store {
   }
 
   async #script(script: string, key: string, args: string[]): Promise<boolean> {
-    return (await this.#run(this.#client.eval(script, 1, key, ...args))) === 1;
+    return (await this.#run(() => this.#client.eval(script, 1, key, ...args))) === 1;
   }
 
-  async #run<Reply>(reply: Promise<Reply>): Promise<Reply> {
+  async #run<Reply>(send: () => Promise<Reply>): Promise<Reply> {
     try {
-      return await reply;
+      if (this.#client.status !== 'ready') await this.#connected();
+      return await send();
     } catch (error) {
       throw storeUnavailable(error);
     }
+  }
+
+  #connected(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const onReady = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        this.#client.off('ready', onReady);
+        reject(new Error('There is no connection.'));
+      }, RECONNECT_MS);
+      this.#client.once('ready', onReady);
+    });
   }
 }
 
