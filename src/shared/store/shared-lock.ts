@@ -23,18 +23,20 @@ export class SharedLock {
     return this.#own.run(key, async () => {
       const [lease, holder] = [`lock:${key}`, randomBytes(8).toString('hex')];
       const until = performance.now() + WAIT_MS;
-      while (!(await this.#store.hold(lease, holder, LEASE_MS))) {
-        if (performance.now() > until) {
-          throw new SandboxError('conflict', 'Another replica is changing the same thing.', {
-            hint: 'Call again in a moment.',
-          });
-        }
-        await delay(PAUSE_MS);
-      }
       try {
+        while (!(await this.#store.hold(lease, holder, LEASE_MS))) {
+          if (performance.now() > until) {
+            throw new SandboxError('conflict', 'Another replica is changing the same thing.', {
+              hint: 'Call again in a moment.',
+            });
+          }
+          await delay(PAUSE_MS);
+        }
         return await task();
       } finally {
-        await this.#store.release(lease, holder);
+        // Also after an error: it may have been taken. It runs out if it cannot be given back, and what the task
+        // did stays done.
+        await this.#store.release(lease, holder).catch(() => {});
       }
     });
   }
