@@ -7,7 +7,7 @@ import type { Store } from './store.ts';
 const LEASE_MS = 9_000;
 const RENEWAL_MS = 2_500;
 /** A replica stops acting this much before others may take over, since clocks and answers are not exact. */
-const MARGIN_MS = 1_500;
+const MARGIN_MS = 2_000;
 
 export interface ReplicaTimes {
   readonly leaseMs: number;
@@ -31,6 +31,7 @@ export class Replica {
   #url: string | null = null;
   #validUntil = Number.NEGATIVE_INFINITY;
   #timer: Timer | null = null;
+  #renewing: Promise<void> | null = null;
   #left = false;
 
   constructor(options: {
@@ -53,7 +54,10 @@ export class Replica {
     return this.#id;
   }
 
-  /** Whether this replica may act on what it has. True for one that never joined, which has nothing. */
+  /**
+   * Whether this replica may act on what it has: not once it has lost its lease, or left. True for one that never
+   * joined, which has nothing.
+   */
   isCurrent(): boolean {
     return this.#url === null || this.#now() < this.#validUntil;
   }
@@ -80,6 +84,8 @@ export class Replica {
     this.#left = true;
     if (this.#timer !== null) this.#clock.clearTimeout(this.#timer);
     if (this.#url === null) return;
+    this.#validUntil = Number.NEGATIVE_INFINITY;
+    await this.#renewing;
     try {
       await this.store.release(leaseOf(this.#id), this.#url);
     } catch (error) {
@@ -89,25 +95,29 @@ export class Replica {
 
   #schedule(): void {
     if (this.#left) return;
-    this.#timer = this.#clock.setTimeout(() => void this.#beat(), this.#times.renewalMs);
+    this.#timer = this.#clock.setTimeout(() => {
+      this.#beat();
+      this.#schedule();
+    }, this.#times.renewalMs);
   }
 
-  async #beat(): Promise<void> {
-    if (!this.isCurrent()) this.#lose();
-    try {
-      await this.#renew();
-    } catch (error) {
-      this.#log.warn({ err: error }, 'Could not renew the lease of this replica.');
-    }
-    this.#schedule();
+  /** A renewal that takes long does not delay the next check. */
+  #beat(): void {
+    if (this.#validUntil !== Number.NEGATIVE_INFINITY && !this.isCurrent()) this.#lose();
+    this.#renewing ??= this.#renew()
+      .catch((error: unknown) => this.#log.warn({ err: error }, 'Could not renew the lease of this replica.'))
+      .finally(() => {
+        this.#renewing = null;
+      });
   }
 
   async #renew(): Promise<void> {
     if (this.#url === null) return;
-    const requestedAt = this.#now();
-    const isHeld = await this.store.hold(leaseOf(this.#id), this.#url, this.#times.leaseMs);
+    const [id, requestedAt] = [this.#id, this.#now()];
+    const isHeld = await this.store.hold(leaseOf(id), this.#url, this.#times.leaseMs);
     // The store counts from when it was asked, at the latest; the answer may have come late.
-    if (isHeld) this.#validUntil = requestedAt + this.#times.leaseMs - this.#times.marginMs;
+    if (isHeld && id === this.#id && !this.#left)
+      this.#validUntil = requestedAt + this.#times.leaseMs - this.#times.marginMs;
   }
 
   /** Others may have taken over already: whatever is left belongs to a new replica. */
@@ -117,6 +127,7 @@ export class Replica {
       'The lease of this replica has run out; its sessions are others’ now.',
     );
     this.#id = newReplicaId();
+    this.#validUntil = Number.NEGATIVE_INFINITY;
     for (const listener of this.#listeners) listener();
   }
 }

@@ -61,4 +61,31 @@ describe('a replica', () => {
     expect([lost, stopped.id === id]).toEqual([1, false]);
     expect(await replica().urlOf(stopped.id)).toBe('http://one');
   });
+
+  it('loses its lease once, however long the store does not answer', async () => {
+    let now = 0;
+    const one = replica(() => now);
+    let lost = 0;
+    one.onLost(() => {
+      lost += 1;
+    });
+    await one.join('http://one');
+    let asked = 0;
+    store.hold = () => {
+      asked += 1;
+      return Promise.reject(new Error('The store is down.'));
+    };
+    now = 50_001;
+    while (lost === 0) await delay(2);
+    const before = asked;
+    while (asked < before + 5) await delay(2);
+    expect([lost, one.isCurrent()]).toEqual([1, false]);
+  });
+
+  it('may do nothing once it has left', async () => {
+    const one = replica();
+    await one.join('http://one');
+    await one.leave();
+    expect(one.isCurrent()).toBe(false);
+  });
 });
