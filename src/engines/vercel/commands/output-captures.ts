@@ -1,6 +1,8 @@
 /** The captures of one command: each process that followed it has written its own. */
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { z } from 'zod';
 import { SandboxError } from '../../../shared/errors.ts';
 import { listDirectory } from '../../../shared/fs/list-directory.ts';
 import { pathExists } from '../../../shared/fs/path-exists.ts';
@@ -13,6 +15,8 @@ import type { VercelLayout } from '../state/state-layout.ts';
 const CAPTURE = 'capture-';
 /** Output up to this size is kept for other replicas; what is longer they read from the platform. */
 const MAX_SHARED_BYTES = 1_048_576;
+/** The files of a capture by their names, in base64. */
+const Shared = z.record(z.string(), z.string());
 
 /** The name of a capture's directory within that of its command. */
 export function captureName(unique: string): string {
@@ -84,8 +88,8 @@ export async function shareCapture(
     (await readdir(directory)).map(async (name) => ({ name, bytes: await readFile(join(directory, name)) })),
   );
   if (files.reduce((sum, { bytes }) => sum + bytes.length, 0) > MAX_SHARED_BYTES) return;
-  for (const { name, bytes } of files)
-    await layout.store.swap(output, `${capture}/${name}`, null, bytes.toString('base64'));
+  const texts = files.map(({ name, bytes }) => [name, bytes.toString('base64')]);
+  await layout.store.swap(output, capture, null, JSON.stringify(Object.fromEntries(texts)));
 }
 
 /** Whether a capture is on this machine; one that another replica has shared is fetched. */
@@ -98,10 +102,19 @@ export async function hasCapture(
   const { dir, output } = layout.command(commandId);
   const directory = join(dir, capture);
   if (layout.store === null || (await pathExists(directory))) return true;
-  const shared = [...(await layout.store.all(output))].filter(([id]) => dirname(id) === capture);
-  if (shared.length === 0) return false;
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  for (const [id, text] of shared)
-    await writeFile(join(directory, basename(id)), Buffer.from(text, 'base64'), { mode: 0o600 });
+  const shared = await layout.store.read(output, capture);
+  if (shared === null) return false;
+  // Others may read it meanwhile: it is there completely, or not at all.
+  const fetched = join(dir, `fetched-${randomBytes(6).toString('hex')}`);
+  await mkdir(fetched, { recursive: true, mode: 0o700 });
+  try {
+    for (const [name, text] of Object.entries(Shared.parse(JSON.parse(shared))))
+      await writeFile(join(fetched, basename(name)), Buffer.from(text, 'base64'), { mode: 0o600 });
+    await rename(fetched, directory);
+  } catch (error) {
+    await rm(fetched, { recursive: true, force: true });
+    // Another call has fetched it.
+    if (!(await pathExists(directory))) throw error;
+  }
   return true;
 }

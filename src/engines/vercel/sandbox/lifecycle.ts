@@ -10,7 +10,13 @@ import { isSandboxId } from '../../../shared/ids.ts';
 import type { Sandbox } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { fromPlatform, isNotFound, isStopped, mayHaveHappened } from '../http/api-errors.ts';
-import { listRecordIds, readRecord, removeRecord, updateRecord } from '../state/sandbox-record.ts';
+import {
+  listRecordIds,
+  readRecord,
+  removeForgotten,
+  removeRecord,
+  updateRecord,
+} from '../state/sandbox-record.ts';
 import type { Creations } from './create.ts';
 import { explain, getSandbox, inSession, pollUntil } from './get-sandbox.ts';
 import { extensionMs, type Leases } from './lease.ts';
@@ -157,6 +163,7 @@ async function readableRecord(context: VercelContext, sandboxId: string) {
 /** Records what ended without a server, and removes the results of creations in doubt. Returns the ids. */
 export async function recoverAll(context: VercelContext, signal: AbortSignal): Promise<string[]> {
   const ended: string[] = [];
+  await removeForgotten(context.layout);
   await mapConcurrent(await listRecordIds(context.layout), AT_A_TIME, async (sandboxId) => {
     throwIfCancelled(signal);
     try {

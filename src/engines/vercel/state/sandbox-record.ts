@@ -2,10 +2,11 @@
  * What this machine records about a sandbox in addition to the cloud's state. Written before the create
  * request is sent.
  */
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { z } from 'zod';
 import { ENGINE_NAMES } from '../../../shared/engine-names.ts';
 import { SandboxError } from '../../../shared/errors.ts';
+import { listDirectory } from '../../../shared/fs/list-directory.ts';
 import { isSandboxId } from '../../../shared/ids.ts';
 import { networkPolicyRecord } from '../../../shared/policy-schema.ts';
 import { parseDocument } from './documents.ts';
@@ -148,4 +149,14 @@ export async function removeRecord(layout: VercelLayout, sandboxId: string): Pro
   }
   // Last: as long as there is a record, the next recovery removes the rest.
   await layout.documents.remove(record);
+}
+
+/** Removes what this machine still has of sandboxes whose records another replica has removed. */
+export async function removeForgotten(layout: VercelLayout): Promise<void> {
+  if (layout.store === null) return;
+  // In this order: a sandbox has its record before it has a directory.
+  const here = (await listDirectory(layout.sandboxes)).filter(isSandboxId);
+  const known = new Set(await listRecordIds(layout));
+  for (const sandboxId of here)
+    if (!known.has(sandboxId)) await rm(layout.sandbox(sandboxId).dir, { recursive: true, force: true });
 }
