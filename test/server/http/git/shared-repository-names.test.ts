@@ -1,0 +1,26 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+import { SharedRepositoryNames } from '../../../../src/server/http/git/shared-repository-names.ts';
+import { SANDBOX_RECORDS } from '../../../../src/shared/store/collections.ts';
+import { FilesStore } from '../../../../src/shared/store/files-store.ts';
+
+it('gives a sandbox the same name at every replica, until its record is removed', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'names-'));
+  onTestFinished(() => rm(folder, { recursive: true }));
+  const store = new FilesStore(folder);
+  const [one, other] = [new SharedRepositoryNames(store), new SharedRepositoryNames(store)];
+  const [kept, gone] = ['kept', 'gone'].map((sandboxId) => ({ principal: 'ann', sandboxId }));
+  if (kept === undefined || gone === undefined) throw new Error('unreachable');
+  for (const { sandboxId } of [kept, gone]) await store.swap(SANDBOX_RECORDS, sandboxId, null, '{}');
+  const [keptName, goneName] = [await one.nameOf(kept), await one.nameOf(gone)];
+  expect(await other.nameOf(kept)).toBe(keptName);
+  expect(await other.find(goneName)).toEqual(gone);
+  await store.swap(SANDBOX_RECORDS, gone.sandboxId, '{}', null);
+  const added = { principal: 'ann', sandboxId: 'added' };
+  await store.swap(SANDBOX_RECORDS, added.sandboxId, null, '{}');
+  expect(await other.find(await other.nameOf(added))).toEqual(added);
+  expect(await one.find(goneName)).toBeNull();
+  expect(await one.find(keptName)).toEqual(kept);
+});
