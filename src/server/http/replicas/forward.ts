@@ -4,16 +4,16 @@ import {
   type IncomingHttpHeaders,
   type IncomingMessage,
   type ServerResponse,
-  request as send,
+  request as sendPlain,
 } from 'node:http';
-import { systemErrorCode } from '../../../shared/errors.ts';
+import { request as sendSecure } from 'node:https';
 import { refuse } from '../reply.ts';
 
 const FORWARDED = 'sandbox-mcp-forwarded';
 /** About one connection, not about the message. */
 const HOP_BY_HOP = ['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'expect'];
-/** The connection was not made, so that nothing was sent. */
-const NOT_REACHED = ['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'EHOSTDOWN', 'ENOTFOUND', 'EAI_AGAIN'];
+/** A machine that is gone does not refuse a connection. */
+const CONNECT_MS = 2_000;
 
 /** Whether another replica has sent this request, which proves it by their common secret. */
 export function isForwarded({ headers }: IncomingMessage, secret: string): boolean {
@@ -22,8 +22,9 @@ export function isForwarded({ headers }: IncomingMessage, secret: string): boole
 }
 
 /**
- * Sends a request to another replica, and its answer back. False if the replica was not reached; then nothing was
- * sent to it. One that ends in the middle breaks the answer, which a client can resume.
+ * Sends a request to another replica, and its answer back. Null once that is done, or the client has gone; the
+ * reason if the replica was not reached, and then nothing was sent to it. One that ends in the middle breaks the
+ * answer, which a client can resume.
  *
  * @param body as it was received; null if there is none
  */
@@ -31,14 +32,19 @@ export async function forward(
   request: IncomingMessage,
   response: ServerResponse,
   { url, secret, body }: { url: string; secret: string; body: string | null },
-): Promise<boolean> {
+): Promise<Error | null> {
   const headers: IncomingHttpHeaders = { ...request.headers, [FORWARDED]: secret };
   for (const name of [...HOP_BY_HOP, 'content-length']) delete headers[name];
   if (body !== null) headers['content-length'] = String(Buffer.byteLength(body));
   const { method = 'POST' } = request;
+  if (response.destroyed) return null;
+  const target = new URL(request.url ?? '/mcp', url);
+  const [send, connected] =
+    target.protocol === 'https:' ? [sendSecure, 'secureConnect'] : [sendPlain, 'connect'];
   return new Promise((resolve) => {
+    let isConnected = false;
     // A connection that is kept may be closing, and then nobody knows whether the request was received.
-    const sent = send(new URL(request.url ?? '/mcp', url), { method, headers, agent: false }, (answer) => {
+    const sent = send(target, { method, headers, agent: false }, (answer) => {
       const passed = Object.entries(answer.headers).filter(([name]) => !HOP_BY_HOP.includes(name));
       response.writeHead(answer.statusCode ?? 502, Object.fromEntries(passed));
       response.flushHeaders();
@@ -46,19 +52,27 @@ export async function forward(
       answer.once('error', () => response.destroy());
       answer.once('close', () => {
         if (!answer.complete) response.destroy();
-        resolve(true);
+        resolve(null);
       });
     });
+    const connecting = setTimeout(() => sent.destroy(new Error('It accepts no connections.')), CONNECT_MS);
+    sent.once('socket', (socket) =>
+      socket.once(connected, () => {
+        isConnected = true;
+        clearTimeout(connecting);
+      }),
+    );
+    sent.once('close', () => clearTimeout(connecting));
     response.once('close', () => sent.destroy());
     sent.once('error', (error) => {
-      if (response.headersSent || response.destroyed) return resolve(true);
-      if (NOT_REACHED.includes(systemErrorCode(error) ?? '')) return resolve(false);
+      if (response.headersSent || response.destroyed) return resolve(null);
+      if (!isConnected) return resolve(error);
       refuse(response, {
         status: 502,
         message: 'The replica that serves this session has ended during the request; check what it has done.',
         headers: { 'retry-after': '1' },
       });
-      resolve(true);
+      resolve(null);
     });
     sent.end(body ?? undefined);
   });

@@ -38,7 +38,7 @@ export class ReplicaService {
     this.#log = log;
     this.#clock = clock;
     this.directory = new SessionDirectory(replica);
-    this.routing = new Routing(this.directory);
+    this.routing = new Routing(this.directory, log);
   }
 
   /** @param url where other replicas reach this one @throws SandboxError `unavailable` */
@@ -50,7 +50,7 @@ export class ReplicaService {
         this.#log.error({ err: error }, 'cannot leave sessions'),
       );
     });
-    await this.routing.start();
+    await this.routing.start(url);
     await this.#replica.join(url);
     this.#log.info({ replica: this.#replica.id, url }, 'joined the other replicas');
     this.#schedule();

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Logger } from '../../../shared/log.ts';
 import type { Refusal } from '../reply.ts';
 import { forward, isForwarded } from './forward.ts';
 import type { SessionDirectory } from './session-directory.ts';
@@ -18,14 +19,18 @@ const MOVED: Refusal = {
 /** Sends requests to the replicas that serve their sessions. */
 export class Routing {
   readonly #directory: SessionDirectory;
+  readonly #log: Logger;
   #secret: string | null = null;
+  #url: string | null = null;
 
-  constructor(directory: SessionDirectory) {
+  constructor(directory: SessionDirectory, log: Logger) {
     this.#directory = directory;
+    this.#log = log;
   }
 
-  /** Learns the common secret. To be called once, before the first request. */
-  async start(): Promise<void> {
+  /** Learns the common secret. To be called once, before the first request. `url`: where others reach this one. */
+  async start(url: string): Promise<void> {
+    this.#url = url;
     this.#secret = await this.#directory.secret(() => randomBytes(32).toString('base64url'));
   }
 
@@ -35,8 +40,8 @@ export class Routing {
   }
 
   /**
-   * Finds who serves a request. Null once another replica has answered it. If that one cannot be reached, this
-   * waits until it is back, or dead.
+   * Finds who serves a request. Null once another replica has answered it, or the client has gone. If that one
+   * cannot be reached, this waits until it is back, or dead.
    *
    * @param body as it was received; null if there is none
    */
@@ -50,9 +55,19 @@ export class Routing {
     for (;;) {
       const found = await locate();
       if (!('servedAt' in found)) return found;
-      if (this.#secret === null || this.isForwarded(request)) return { refused: MOVED };
-      if (await forward(request, response, { url: found.servedAt, secret: this.#secret, body })) return null;
-      if (performance.now() > until) return { refused: MOVED };
+      const { servedAt: url } = found;
+      // Another one had the same address before, and its lease has not run out yet.
+      if (url !== this.#url) {
+        if (this.#secret === null || this.isForwarded(request)) return { refused: MOVED };
+        const failure = await forward(request, response, { url, secret: this.#secret, body });
+        if (failure === null) return null;
+        this.#log.debug({ url, err: failure }, 'a replica was not reached');
+      }
+      if (response.destroyed) return null;
+      if (performance.now() > until) {
+        this.#log.warn({ url }, 'A replica that serves a session could not be reached.');
+        return { refused: MOVED };
+      }
       await delay(PAUSE_MS);
     }
   }
