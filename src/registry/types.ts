@@ -26,6 +26,7 @@ import type {
   UploadPack,
   Workspaces,
 } from '../engines/engine.ts';
+import type { SessionEnded } from '../shared/session-ended.ts';
 import type { Logs, LogsRequest } from './log-types.ts';
 import type { ExposedPort, SandboxOwner } from './port-types.ts';
 import type { CreateRequest, CreateWait, SnapshotRequest, TakenSnapshot } from './request-types.ts';
@@ -256,8 +257,12 @@ export interface MovableSession extends Session {
   readonly state: SessionState;
   /** Takes over the sandboxes, commands and unfinished creates that the session had on another replica. */
   resume(): Promise<void>;
-  /** Ends the session here alone: its sandboxes and commands continue, for the replica that resumes it. */
-  leave(): Promise<void>;
+  /**
+   * Ends the session here alone: its sandboxes and commands continue, for the replica that resumes it.
+   *
+   * @param reason `SessionMoved` if another replica has it already
+   */
+  leave(reason: SessionEnded): Promise<void>;
 }
 
 /** All sessions of this process, on one engine and one store of ownership records. */

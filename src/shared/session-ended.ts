@@ -5,3 +5,6 @@ export class SessionEnded extends Error {
     this.name = 'SessionEnded';
   }
 }
+
+/** The same for a session that another replica serves now: what its calls began is not theirs to undo. */
+export class SessionMoved extends SessionEnded {}

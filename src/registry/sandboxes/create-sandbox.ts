@@ -2,7 +2,7 @@ import type { CreateSandbox, Sandbox } from '../../engines/engine.ts';
 import { traced } from '../../shared/async/traced.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { namedSandboxId, newSandboxId } from '../../shared/ids.ts';
-import { SessionEnded } from '../../shared/session-ended.ts';
+import { SessionEnded, SessionMoved } from '../../shared/session-ended.ts';
 import type { RegistryContext } from '../context.ts';
 import { findNamedSnapshot } from '../records/named-snapshots.ts';
 import { ownerOf } from '../records/owner.ts';
@@ -91,6 +91,8 @@ export async function createSandbox(
   try {
     return await makeLive(context, plan, intent, signal, hooks);
   } catch (error) {
+    // Another replica completes it, or has done so already.
+    if (signal.reason instanceof SessionMoved) throw error;
     if (isNameTaken(error)) {
       // The sandbox with that id is a different one and must not be removed.
       await store.remove(plan.sandboxId);

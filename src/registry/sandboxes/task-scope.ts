@@ -42,8 +42,8 @@ export class TaskScope {
   }
 
   /** Aborts the running tasks; resolves when all have ended. */
-  async close(): Promise<void> {
-    this.#closing.abort(new SessionEnded());
+  async close(reason: SessionEnded = new SessionEnded()): Promise<void> {
+    this.#closing.abort(reason);
     await Promise.allSettled(this.#underWay);
   }
 }

@@ -3,7 +3,7 @@ import type { WebStandardStreamableHTTPServerTransport } from '@modelcontextprot
 import type { MovableSession, SessionEndReason } from '../../registry/types.ts';
 import { type Clock, completesWithin } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/log.ts';
-import { SessionEnded } from '../../shared/session-ended.ts';
+import { SessionEnded, SessionMoved } from '../../shared/session-ended.ts';
 import type { Connection } from '../create-server.ts';
 import type { SessionHold } from './replicas/session-hold.ts';
 import { openingStream } from './replicas/shared-events.ts';
@@ -92,14 +92,15 @@ export class HttpSession {
    * @param isLost another replica has it already
    */
   leave({ isLost }: { isLost: boolean }): Promise<void> {
-    this.#ending ??= this.#close((session) => session.leave()).then(async () => {
+    const reason = isLost ? new SessionMoved() : new SessionEnded();
+    this.#ending ??= this.#close((session) => session.leave(reason), reason).then(async () => {
       if (!isLost) await this.#attempt(this.hold?.release());
     });
     return this.#ending;
   }
 
   async #end(reason: SessionEndReason): Promise<void> {
-    if (this.hold === null) return this.#close((session) => session.end(reason));
+    if (this.hold === null) return this.#close((session) => session.end(reason), new SessionEnded());
     let isOurs = false;
     await this.#attempt(
       this.hold.beginEnd().then((held) => {
@@ -107,18 +108,20 @@ export class HttpSession {
       }),
     );
     // Otherwise another replica has it, or takes it once it finds out that this one cannot reach the store.
-    await this.#close((session) => (isOurs ? session.end(reason) : session.leave()));
-    if (isOurs) await this.#attempt(this.hold.remove());
+    if (!isOurs) {
+      const moved = new SessionMoved();
+      return this.#close((session) => session.leave(moved), moved);
+    }
+    await this.#close((session) => session.end(reason), new SessionEnded());
+    await this.#attempt(this.hold.remove());
   }
 
-  async #close(endSession: (session: MovableSession) => Promise<void>): Promise<void> {
+  /** `reason` is why its calls end. */
+  async #close(endSession: (session: MovableSession) => Promise<void>, reason: SessionEnded): Promise<void> {
     this.#stopIdle();
     this.#options.onEnd(this);
     const { connection, session } = this.#parts;
-    await Promise.all([
-      this.#attempt(connection.endCalls(new SessionEnded())),
-      this.#attempt(endSession(session)),
-    ]);
+    await Promise.all([this.#attempt(connection.endCalls(reason)), this.#attempt(endSession(session))]);
     await completesWithin(this.#options.clock, ANSWER_MS, Promise.all(this.#calls));
     await this.#attempt(connection.server.close());
   }

@@ -15,6 +15,9 @@ import type { SessionHold } from './replicas/session-hold.ts';
 import { SharedEvents } from './replicas/shared-events.ts';
 import { type Refusal, refuse, SESSION_NOT_FOUND } from './reply.ts';
 
+/** Of the request that initializes a session which other replicas may serve. */
+const MAX_INITIALIZE_BYTES = 65_536;
+
 export interface HttpSessionsOptions extends Omit<ServerOptions, 'session'> {
   registry: Registry;
   clock: Clock;
@@ -39,6 +42,8 @@ export class HttpSessions {
   readonly #byId = new Map<string, HttpSession>();
   /** Every session that has not ended, also those that are still being initialized. */
   readonly #all = new Set<HttpSession>();
+  /** The principals of sessions that are being added to the directory. */
+  readonly #adding: string[] = [];
   readonly #ending = new Set<Promise<void>>();
   readonly #resuming = new Map<string, Promise<HttpSession>>();
 
@@ -58,8 +63,8 @@ export class HttpSessions {
     response: ServerResponse,
     body: unknown,
   ): Promise<void> {
-    const full = this.#atLimit(principal);
-    if (full !== null) return refuse(response, full);
+    const refused = this.#atLimit(principal) ?? this.#tooLarge(body);
+    if (refused !== null) return refuse(response, refused);
     const id = randomUUID();
     const session =
       this.#directory === null
@@ -72,7 +77,9 @@ export class HttpSessions {
 
   /** The session with this id. Another principal's is unknown. */
   async find(principal: string, id: string): Promise<Found> {
-    const session = this.#byId.get(id) ?? (await this.#resuming.get(id));
+    this.#directory?.requireCurrent();
+    // One that is being resumed has its id before it has its events.
+    const session = (await this.#resuming.get(id)) ?? this.#byId.get(id);
     if (session !== undefined && session.principal === principal) return { session };
     const message = 'Session not found; it may have expired. Initialize a new one.';
     const unknown = { refused: { status: 404, code: SESSION_NOT_FOUND, message } };
@@ -87,6 +94,12 @@ export class HttpSessions {
   /** Continues a session that another replica served. One that it was ending is ended. */
   async resume(claimed: Claimed): Promise<HttpSession> {
     const id = claimed.record.http?.id ?? '';
+    const open = this.#byId.get(id);
+    if (open !== undefined && !this.#resuming.has(id)) {
+      // Another request has resumed it meanwhile.
+      if (open.hold?.epoch === claimed.hold.epoch) return open;
+      await open.leave({ isLost: true });
+    }
     const resuming = this.#resuming.get(id) ?? this.#resume(claimed, id);
     this.#resuming.set(id, resuming);
     try {
@@ -118,12 +131,21 @@ export class HttpSessions {
 
   #atLimit(principal: string): Refusal | null {
     const { maxSessions, maxPrincipalSessions } = this.#options.config.http;
-    const own = [...this.#all].filter((session) => session.principal === principal).length;
-    if (own < maxPrincipalSessions && this.#all.size < maxSessions) return null;
+    const principals = [...[...this.#all].map((session) => session.principal), ...this.#adding];
+    const own = principals.filter((one) => one === principal).length;
+    if (own < maxPrincipalSessions && principals.length < maxSessions) return null;
     const [limit, subject] =
       own < maxPrincipalSessions ? [maxSessions, 'The server'] : [maxPrincipalSessions, 'This principal'];
     const message = `${subject} has reached its limit of ${limit} sessions. End one with DELETE, or try again later.`;
     return { status: 503, message, headers: { 'retry-after': '30' } };
+  }
+
+  /** What a session was initialized with is in the store, and every replica reads it every few seconds. */
+  #tooLarge(body: unknown): Refusal | null {
+    if (this.#directory === null) return null;
+    if (Buffer.byteLength(JSON.stringify(body)) <= MAX_INITIALIZE_BYTES) return null;
+    const message = `The initialize request exceeds the limit of ${MAX_INITIALIZE_BYTES} bytes.`;
+    return { status: 413, message };
   }
 
   async #openHere(principal: string, id: string): Promise<HttpSession> {
@@ -140,12 +162,16 @@ export class HttpSessions {
     const state = { sessionId: namedSessionId(id), created: 0, currentSandboxId: null };
     const http = { id, initialize: initializeParams(body) };
     const { sessionId } = state;
-    const claimed = await directory.add({ sessionId, principal, conversation: null, http }, state);
+    const session = { sessionId, principal, conversation: null, http };
+    this.#adding.push(principal);
+    const claimed = await directory.add(session, state).finally(() => {
+      this.#adding.splice(this.#adding.indexOf(principal), 1);
+    });
     if (claimed === null) throw new Error('The id of a new session was used before.');
     const { events } = this.#eventsOf(directory, claimed.hold);
-    const { session } = await this.#create(principal, id, events, this.#shared(claimed));
-    session.hold = claimed.hold;
-    return session;
+    const opened = await this.#create(principal, id, events, this.#shared(claimed));
+    opened.session.hold = claimed.hold;
+    return opened.session;
   }
 
   async #resume(claimed: Claimed, id: string): Promise<HttpSession> {
@@ -171,7 +197,7 @@ export class HttpSessions {
   }
 
   #eventsOf({ replica }: SessionDirectory, hold: SessionHold): SharedEvents {
-    return new SharedEvents(replica.store, hold.events, this.#options.log);
+    return new SharedEvents(replica.store, hold, this.#options.log);
   }
 
   /** The state of the session, and where its changes are stored. */

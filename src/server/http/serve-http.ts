@@ -157,6 +157,11 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     metrics.watchResponse(response);
     response.on('error', (error) => log.debug({ err: error }, 'response not sent'));
     route(request, response).catch((error: unknown) => {
+      if (error instanceof SandboxError && error.code === 'unavailable') {
+        log.warn({ err: error }, 'request refused');
+        const message = `${error.message} ${error.hint}`;
+        return refuse(response, { status: 503, message, headers: { 'retry-after': '1' } });
+      }
       log.error({ err: error }, 'request failed');
       refuse(response, { status: 500, message: 'Internal error.' });
     });

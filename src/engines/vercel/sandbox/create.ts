@@ -3,6 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { unknownSnapshot } from '../../../shared/id-errors.ts';
+import { SessionMoved } from '../../../shared/session-ended.ts';
 import type { CreateSandbox, Sandbox } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import {
@@ -78,7 +79,8 @@ export class Creations {
     this.#pending.set(sandboxId, making);
     try {
       // Fetching a source may take minutes more.
-      const onAbort = () => (source === null ? undefined : this.#takeBack(sandboxId));
+      const isKept = () => source === null || signal.reason instanceof SessionMoved;
+      const onAbort = () => (isKept() ? undefined : this.#takeBack(sandboxId));
       return await orUndone(making, signal, onAbort, UNDO_MS);
     } finally {
       void Promise.allSettled([making]).then(() => this.#pending.delete(sandboxId));
@@ -166,6 +168,8 @@ export class Creations {
         hint: 'Call sandbox_create again; a source that cannot be fetched is the usual reason.',
       });
     } catch (error) {
+      // Another replica completes it.
+      if (signal.reason instanceof SessionMoved) throw error;
       if (await this.#wasStopped(sandboxId)) throw await this.#stopped(sandboxId);
       await this.#undo(sandboxId);
       throw fromPlatform(error, { doing: 'create a sandbox', sandboxId }, signal);
@@ -187,16 +191,19 @@ export class Creations {
    * ended.
    */
   async #deliver(view: Sandbox, signal: AbortSignal): Promise<Sandbox> {
-    let isOut = false;
+    const { replica } = this.#context;
+    let [isOut, isMade] = [false, false];
     await updateRecord(this.#context.layout, view.sandboxId, (record) => {
       isOut = record.state === 'creating' && record.requestedStop === null;
+      // Another replica was faster.
+      isMade = replica !== null && record.state === 'made' && record.requestedStop === null;
       const session = this.#context.cloud.known(view.sandboxId);
       const sessionId = session?.sessionId ?? null;
       const lease = record.lease && { ...record.lease, startedAt: session && startOf(session) };
       const { sourcePath } = view;
       return isOut ? { ...record, state: 'made', lastSeen: view, sourcePath, sessionId, lease } : record;
     });
-    if (isOut) {
+    if (isOut || isMade) {
       await this.#leases.hold(view.sandboxId);
       return view;
     }
@@ -270,6 +277,8 @@ export class Creations {
 
   /** Removes the sandbox from the cloud. Its record stays, since it may still appear later. Never rejects. */
   async #takeBack(sandboxId: string): Promise<boolean> {
+    // Another replica may have completed it.
+    if (this.#context.replica?.isCurrent() === false) return false;
     try {
       await this.#doubt(sandboxId);
       await removeFromCloud(this.#context, sandboxId, AbortSignal.timeout(UNDO_MS));

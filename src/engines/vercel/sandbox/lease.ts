@@ -59,6 +59,8 @@ export class Leases {
    */
   async hold(sandboxId: string): Promise<void> {
     const { layout, replica } = this.#context;
+    // Another replica may hold it by now.
+    if (replica?.isCurrent() === false) return;
     const lease =
       replica === null
         ? (await readRecord(layout, sandboxId))?.lease

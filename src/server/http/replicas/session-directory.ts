@@ -1,4 +1,5 @@
 import type { SessionState } from '../../../registry/types.ts';
+import { SandboxError } from '../../../shared/errors.ts';
 import { SESSIONS } from '../../../shared/store/collections.ts';
 import type { Replica } from '../../../shared/store/replica.ts';
 import { change } from '../../../shared/store/store.ts';
@@ -22,8 +23,21 @@ export class SessionDirectory {
     this.replica = replica;
   }
 
+  /** @throws SandboxError `unavailable` once others may serve what this replica served */
+  requireCurrent(): void {
+    if (this.replica.isCurrent()) return;
+    throw new SandboxError(
+      'unavailable',
+      'This replica has lost its connection to the others, or is ending.',
+      {
+        hint: 'Try again in a moment.',
+      },
+    );
+  }
+
   /** Adds a session that this replica serves. Null if there is one already. */
   async add(session: NewSession, state: Omit<SessionState, 'sessionId'>): Promise<Claimed | null> {
+    this.requireCurrent();
     const { id, store } = this.replica;
     const { created, currentSandboxId } = state;
     const record: SessionRecord = {
@@ -50,6 +64,7 @@ export class SessionDirectory {
   async claim(sessionId: string): Promise<Claimed | { readonly servedAt: string } | null> {
     const { id, store } = this.replica;
     for (;;) {
+      this.requireCurrent();
       const text = await store.read(SESSIONS, sessionId);
       const record = parseSession(text);
       if (record === null) return null;

@@ -10,16 +10,21 @@ import { parseSession, type SessionRecord } from './session-record.ts';
  */
 export class SessionHold {
   readonly sessionId: string;
+  readonly epoch: number;
   readonly #replica: Replica;
   readonly #replicaId: string;
-  readonly #epoch: number;
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(replica: Replica, { sessionId, epoch }: Pick<SessionRecord, 'sessionId' | 'epoch'>) {
     this.sessionId = sessionId;
     this.#replica = replica;
     this.#replicaId = replica.id;
-    this.#epoch = epoch;
+    this.epoch = epoch;
+  }
+
+  /** False once another replica may have it: what happens to the session here no longer counts. */
+  get mayCount(): boolean {
+    return this.#replica.isCurrent() && this.#replica.id === this.#replicaId;
   }
 
   /** Where the events of its streams are kept. */
@@ -60,7 +65,7 @@ export class SessionHold {
     await change(this.#replica.store, SESSIONS, this.sessionId, (text) => {
       const record = parseSession(text);
       isHeld =
-        this.#replica.isCurrent() && record?.replica === this.#replicaId && record.epoch === this.#epoch;
+        this.#replica.isCurrent() && record?.replica === this.#replicaId && record.epoch === this.epoch;
       if (record === null || !isHeld) return text;
       const after = changed(record);
       return after === null ? null : JSON.stringify(after);

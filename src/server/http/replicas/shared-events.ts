@@ -7,6 +7,7 @@ import type { Logger } from '../../../shared/log.ts';
 import { change, type Store } from '../../../shared/store/store.ts';
 import { renderError } from '../../render.ts';
 import { BoundedEventStore, type EventJournal, type StoredEvent } from '../event-store.ts';
+import type { SessionHold } from './session-hold.ts';
 
 const RequestId = z.union([z.string(), z.number()]);
 /** As JSON-RPC has it; the protocol's library checks the rest. */
@@ -39,12 +40,14 @@ export class SharedEvents {
   readonly events: BoundedEventStore;
   readonly #store: Store;
   readonly #collection: string;
+  readonly #hold: SessionHold;
   readonly #log: Logger;
   #isRestoring = false;
 
-  constructor(store: Store, collection: string, log: Logger) {
+  constructor(store: Store, hold: SessionHold, log: Logger) {
     this.#store = store;
-    this.#collection = collection;
+    this.#collection = hold.events;
+    this.#hold = hold;
     this.#log = log;
     const journal: EventJournal = {
       stored: (number, event) => this.#stored(number, event),
@@ -85,7 +88,7 @@ export class SharedEvents {
   }
 
   async #stored(number: number, event: StoredEvent): Promise<void> {
-    if (this.#isRestoring) return;
+    if (this.#isRestoring || !this.#hold.mayCount) return;
     const call = Object.keys(event.message).length === 0 ? current.getStore() : null;
     try {
       const text = JSON.stringify({ ...event, ...(call && { call }) });
@@ -97,7 +100,7 @@ export class SharedEvents {
   }
 
   #removed(number: number): void {
-    if (this.#isRestoring) return;
+    if (this.#isRestoring || !this.#hold.mayCount) return;
     change(this.#store, this.#collection, String(number), () => null).catch((error: unknown) =>
       this.#log.debug({ err: error }, 'cannot remove an old event'),
     );

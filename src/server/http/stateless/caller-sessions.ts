@@ -7,7 +7,7 @@ import type {
 } from '../../../registry/types.ts';
 import type { Clock } from '../../../shared/clock.ts';
 import { namedSessionId } from '../../../shared/ids.ts';
-import { SessionEnded } from '../../../shared/session-ended.ts';
+import { SessionEnded, SessionMoved } from '../../../shared/session-ended.ts';
 import { type ServerOptions, ToolCalls } from '../../tool-calls.ts';
 import { configOf } from '../principal-folders.ts';
 import type { Claimed, SessionDirectory } from '../replicas/session-directory.ts';
@@ -56,6 +56,7 @@ export class CallerSessions {
   readonly #options: CallerSessionsOptions;
   readonly #entries = new Map<string, Entry>();
   readonly #ending = new Set<Promise<void>>();
+  readonly #endingOf = new Map<string, Promise<void>>();
   readonly #resuming = new Map<string, Promise<void>>();
 
   constructor(options: CallerSessionsOptions) {
@@ -99,18 +100,23 @@ export class CallerSessions {
   async locate(caller: CallerOf): Promise<{ isHere: true } | { servedAt: string }> {
     const { directory = null } = this.#options;
     const key = keyOf(caller);
-    await this.#resuming.get(key);
-    if (directory === null || this.#entries.has(key)) return { isHere: true };
+    if (directory === null) return { isHere: true };
     const { principal, conversation } = caller;
-    const sessionId = namedSessionId(key);
-    const state = { created: 0, currentSandboxId: null };
-    const claimed =
-      (await directory.add({ sessionId, principal, conversation, http: null }, state)) ??
-      (await directory.claim(sessionId));
-    if (claimed === null) return this.locate(caller);
-    if ('servedAt' in claimed) return claimed;
-    await this.resume(claimed);
-    return { isHere: true };
+    const session = { sessionId: namedSessionId(key), principal, conversation, http: null };
+    for (;;) {
+      directory.requireCurrent();
+      await this.#resuming.get(key);
+      if (this.#entries.has(key)) return { isHere: true };
+      // Until it has ended the directory has it, and it must not be continued.
+      await this.#endingOf.get(key);
+      const state = { created: 0, currentSandboxId: null };
+      const claimed = (await directory.add(session, state)) ?? (await directory.claim(session.sessionId));
+      if (claimed === null) continue;
+      if ('servedAt' in claimed) return claimed;
+      if (keyOf(claimed.record) !== key) throw new Error('The id of the session is another caller’s.');
+      // One that another replica was ending is ended then, and the next round adds a new one.
+      await this.resume(claimed);
+    }
   }
 
   /** Continues a session that another replica served. One that it was ending is ended. */
@@ -128,20 +134,24 @@ export class CallerSessions {
   }
 
   async #resume(key: string, caller: CallerOf, claimed: Claimed): Promise<void> {
-    if (this.#entries.has(key)) return;
+    const present = this.#entries.get(key);
+    // Another request has resumed it meanwhile.
+    if (present?.hold?.epoch === claimed.hold.epoch) return;
+    if (present !== undefined) this.#leave(key, present, { isLost: true });
     const entry = this.#open(key, caller, claimed);
-    await entry.opened.resume();
+    try {
+      await entry.opened.resume();
+    } catch (error) {
+      this.#leave(key, entry, { isLost: false });
+      throw error;
+    }
     if (claimed.record.isEnding) this.#end(key, entry, 'idle');
     else this.#waitIdle(key, entry);
   }
 
   /** Leaves all sessions to other replicas. `isLost`: another one has them already. */
-  async leave({ isLost }: { isLost: boolean }): Promise<void> {
-    for (const [key, entry] of [...this.#entries])
-      this.#finish(key, entry, async () => {
-        await entry.opened.leave();
-        if (!isLost) await entry.hold?.release();
-      });
+  async leave(options: { isLost: boolean }): Promise<void> {
+    for (const [key, entry] of [...this.#entries]) this.#leave(key, entry, options);
     await Promise.all(this.#ending);
   }
 
@@ -208,28 +218,39 @@ export class CallerSessions {
     };
   }
 
+  #leave(key: string, entry: Entry, { isLost }: { isLost: boolean }): void {
+    const reason = isLost ? new SessionMoved() : new SessionEnded();
+    this.#finish(key, entry, reason, async () => {
+      await entry.opened.leave(reason);
+      if (!isLost) await entry.hold?.release();
+    });
+  }
+
   #end(key: string, entry: Entry, reason: SessionEndReason): void {
     const { hold, opened } = entry;
-    this.#finish(key, entry, async () => {
+    this.#finish(key, entry, new SessionEnded(), async () => {
       // Another replica may have it.
-      if (hold !== null && !(await hold.beginEnd())) return opened.leave();
+      if (hold !== null && !(await hold.beginEnd())) return opened.leave(new SessionMoved());
       await opened.end(reason);
       await hold?.remove();
     });
   }
 
-  #finish(key: string, entry: Entry, endSession: () => Promise<void>): void {
+  /** `reason` is why its calls end. */
+  #finish(key: string, entry: Entry, reason: SessionEnded, endSession: () => Promise<void>): void {
     this.#entries.delete(key);
     if (entry.idle !== null) this.#options.clock.clearTimeout(entry.idle);
-    const ending = Promise.allSettled([entry.calls.end(new SessionEnded()), endSession()]).then(
-      (outcomes) => {
-        for (const outcome of outcomes)
-          if (outcome.status === 'rejected')
-            this.#options.log.error({ err: outcome.reason }, 'session did not end cleanly');
-      },
-    );
+    const ending = Promise.allSettled([entry.calls.end(reason), endSession()]).then((outcomes) => {
+      for (const outcome of outcomes)
+        if (outcome.status === 'rejected')
+          this.#options.log.error({ err: outcome.reason }, 'session did not end cleanly');
+    });
     this.#ending.add(ending);
-    void ending.finally(() => this.#ending.delete(ending));
+    this.#endingOf.set(key, ending);
+    void ending.finally(() => {
+      this.#ending.delete(ending);
+      if (this.#endingOf.get(key) === ending) this.#endingOf.delete(key);
+    });
   }
 }
 
