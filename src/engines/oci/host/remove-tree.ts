@@ -1,16 +1,26 @@
 /** Removes a sandbox's files, including those owned by ids of its user namespace. */
-import { lstatSync, readdirSync, rmdirSync, unlinkSync } from 'node:fs';
-import { join } from 'node:path';
-import { systemErrorCode } from '../../../shared/errors.ts';
+import {
+  closeSync,
+  constants,
+  lstatSync,
+  opendirSync,
+  openSync,
+  rmdirSync,
+  type Stats,
+  unlinkSync,
+} from 'node:fs';
 import { findProgram, runHostProgram } from './host-program.ts';
 import type { IdMap } from './id-map.ts';
 import { runInUserns } from './userns-program.ts';
 
 /**
- * Trees with no more entries than this are removed by root without a process: to start one occupies the server
- * for longer.
+ * Trees with no more entries and no more disk use than this are removed by root without a process: to start one
+ * occupies the server for longer, while the blocks of large files take as long to free.
  */
 const FEW_ENTRIES = 300;
+const FEW_BYTES = 16 * 1_048_576;
+const BLOCK_BYTES = 512;
+const DIRECTORY_FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 
 /**
  * Removes these trees. For large ones, and for ordinary users, by `rm`, which continues if this process ends and
@@ -30,46 +40,59 @@ export async function removeTrees(agent: string, idMap: IdMap, paths: string[]):
 
 /** Removes the trees if they are small; false if something may be left. */
 function removeFew(paths: readonly string[]): boolean {
-  const entries: Entry[] = [];
+  const few = new FewEntries();
   try {
-    for (const path of paths) {
-      // Never what a link leads to.
-      const isDirectory = lstatSync(path, { throwIfNoEntry: false })?.isDirectory();
-      if (isDirectory === false) entries.push({ path, isDirectory });
-      else if (isDirectory === true && !listEntries(path, entries)) return false;
-    }
-    // What a directory holds comes after it.
-    for (const { path, isDirectory } of entries.reverse()) {
-      if (isDirectory) rmdirSync(path);
-      else unlinkSync(path);
-    }
+    if (!paths.every((path) => few.add(path))) return false;
+    few.remove();
     return true;
   } catch {
     // Somebody else removes it too, or it cannot be removed, which `rm` explains.
     return false;
+  } finally {
+    few.close();
   }
 }
 
-interface Entry {
-  readonly path: string;
-  readonly isDirectory: boolean;
-}
+/** What small trees hold. Directories are held open, so that none is followed that a link has replaced. */
+class FewEntries {
+  readonly #entries: { path: string; stats: Stats }[] = [];
+  readonly #held: number[] = [];
+  #bytes = 0;
 
-/** Adds a directory and all that it holds; false if that is more than a few entries. */
-function listEntries(directory: string, entries: Entry[]): boolean {
-  const own = entries.push({ path: directory, isDirectory: true }) - 1;
-  try {
-    for (const entry of readdirSync(directory, { withFileTypes: true })) {
-      if (entries.length >= FEW_ENTRIES) return false;
-      const path = join(directory, entry.name);
-      if (!entry.isDirectory()) entries.push({ path, isDirectory: false });
-      else if (!listEntries(path, entries)) return false;
+  /** Adds what is at a path, with all that it holds; false if that is too much. */
+  add(path: string): boolean {
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    if (stats === undefined) return true;
+    this.#bytes += stats.blocks * BLOCK_BYTES;
+    if (this.#entries.length === FEW_ENTRIES || this.#bytes > FEW_BYTES) return false;
+    this.#entries.push({ path, stats });
+    return !stats.isDirectory() || this.#addContents(path);
+  }
+
+  remove(): void {
+    // What a directory holds comes after it.
+    for (const { path, stats } of this.#entries.reverse()) {
+      if (stats.isDirectory()) rmdirSync(path);
+      else unlinkSync(path);
     }
-    return true;
-  } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
-    // It is gone already.
-    entries.splice(own);
-    return true;
+  }
+
+  close(): void {
+    for (const fd of this.#held) closeSync(fd);
+  }
+
+  #addContents(path: string): boolean {
+    const fd = openSync(path, DIRECTORY_FLAGS);
+    this.#held.push(fd);
+    const self = `/proc/self/fd/${fd}`;
+    // Not read as a whole: it may hold millions of names.
+    const directory = opendirSync(`${self}/.`);
+    try {
+      for (let entry = directory.readSync(); entry !== null; entry = directory.readSync())
+        if (!this.add(`${self}/${entry.name}`)) return false;
+      return true;
+    } finally {
+      directory.closeSync();
+    }
   }
 }

@@ -34,6 +34,13 @@ describe('removing trees', () => {
     expect(existsSync(join(kept, 'deep/f0'))).toBe(true);
   });
 
+  it('removes files that are large', async () => {
+    const path = tree('large', 1);
+    writeFileSync(join(path, 'deep/large'), Buffer.alloc(17 * 1_048_576, 1));
+    await remove(path);
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
   it('follows no link, neither inside nor as what is to be removed', async () => {
     const kept = tree('kept', 2);
     const removed = tree('removed', 1);
