@@ -22,15 +22,17 @@ export function startClean(log: Logger): void {
   const args = [...process.execArgv, program, ...process.argv.slice(2), 'clean', '--after-input'];
   const child = spawn(process.execPath, args, { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
   child
-    .on('error', (error) =>
-      log.error({ err: error }, 'Could not start the clean-up; the next start does it.'),
-    )
+    .on('error', (error) => {
+      isCleaning = false;
+      log.error({ err: error }, 'Could not start the clean-up; the next start does it.');
+    })
     .once('close', () => {
       isCleaning = false;
     })
     .unref();
   // The end of this process closes it. Nothing is written, and it does not keep this process alive.
-  child.stdin.on('error', () => {});
+  // Without descriptors to spare there is none; the error above says so.
+  child.stdin?.on('error', () => {});
   if (child.stdin instanceof Socket) child.stdin.unref();
 }
 
