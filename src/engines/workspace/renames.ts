@@ -2,8 +2,8 @@ import type { WorkspaceChange } from '../engine.ts';
 import type { SideFiles } from './sides.ts';
 
 /** What is read to find renames, of both sides together. */
-const MAX_FILES = 1_000;
-const MAX_BYTES = 268_435_456;
+export const MAX_FILES = 1_000;
+export const MAX_BYTES = 268_435_456;
 
 /**
  * Pairs deleted files with added ones of the same content, as git does. What is left over when the limits are

@@ -6,6 +6,7 @@ import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { SandboxError } from '../../../shared/errors.ts';
 import { listDirectory } from '../../../shared/fs/list-directory.ts';
 import type { Files } from '../../engine.ts';
+import { MAX_BYTES, MAX_FILES } from '../renames.ts';
 import type { SandboxEntry, SandboxFiles } from '../sides.ts';
 import type { GuestAccess, OnLeftOut } from './guest-access.ts';
 import type { Manifest } from './manifest.ts';
@@ -14,8 +15,6 @@ import { type Listing, surveyChanges } from './survey-changes.ts';
 /** What a single call may bring out to read it or to apply it. */
 const MAX_FETCHED_BYTES = 2 * 1_073_741_824;
 const TOGETHER = 4;
-/** How many new files are hashed ahead to find renames. More are hashed one at a time. */
-const MAX_RENAMED = 1_000;
 /** How the names of directories for what is brought out begin. */
 const FETCHED = 'fetched-';
 
@@ -151,7 +150,7 @@ export class UploadedFiles implements SandboxFiles {
     });
   }
 
-  /** New files that are as large as a file that is gone. */
+  /** New files that are as large as a file that is gone, as far as renames are looked for. */
   #perhapsRenamed({ entries }: Listing): SandboxEntry[] {
     const { manifest } = this.#of;
     const sizes = new Set<number>();
@@ -159,9 +158,15 @@ export class UploadedFiles implements SandboxFiles {
       const deleted = kind === 'w' ? manifest.get(path) : undefined;
       if (deleted?.type === 'file' && deleted.sizeBytes > 0) sizes.add(deleted.sizeBytes);
     }
-    const fresh = ({ path, kind, size }: SandboxEntry) =>
-      kind === 'f' && sizes.has(size) && !manifest.has(path);
-    return [...entries.values()].filter(fresh).slice(0, MAX_RENAMED);
+    const found: SandboxEntry[] = [];
+    let bytes = 0;
+    for (const entry of entries.values()) {
+      const { path, kind, size } = entry;
+      if (kind !== 'f' || !sizes.has(size) || manifest.has(path) || bytes + size > MAX_BYTES) continue;
+      if (found.push(entry) === MAX_FILES) break;
+      bytes += size;
+    }
+    return found;
   }
 
   /** A file or link that differs from what was uploaded; null for anything else. */
