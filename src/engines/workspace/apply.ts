@@ -1,7 +1,7 @@
 /** Writes changes of a sandbox to the folder of its workspace: all of them or, after a crash, none. */
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, lchown, lstat, mkdir, open, symlink } from 'node:fs/promises';
+import { lchown, lstat, mkdir, open, symlink } from 'node:fs/promises';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { writeFileAtomic } from '../../shared/fs/atomic-file.ts';
 import { withFileLock } from '../../shared/fs/file-lock.ts';
@@ -9,6 +9,7 @@ import type { HostDirectory, HostEntry } from '../../shared/fs/host-directory.ts
 import { staysInside } from '../../shared/fs/link-target.ts';
 import { stageName } from '../../shared/fs/stage-name.ts';
 import type { WorkspaceApplied, WorkspaceChange, WorkspaceEntry } from '../engine.ts';
+import { copyContent } from './copy-content.ts';
 import {
   finishJournals,
   folderLock,
@@ -22,11 +23,8 @@ import {
   writeJournal,
 } from './journal.ts';
 import type { OpenWorkspace } from './open-workspace.ts';
-import type { SandboxFiles } from './sides.ts';
+import type { SandboxFiles, SideFiles } from './sides.ts';
 import { APPLIED_DELETION, stampAt } from './stamp.ts';
-
-const CHUNK = 1_048_576;
-const ZEROS = Buffer.alloc(CHUNK);
 
 /**
  * One after the other for each folder: two sandboxes may work on it. An apply that was interrupted is finished
@@ -165,12 +163,28 @@ async function stageAll(
     if (staged === null || change?.after == null) continue;
     signal.throwIfAborted();
     await onStep(`stage ${path}`);
+    const known = await unchangedContent(folder, change, signal);
     const { parent, name } = await present(folder.entry(path), path);
     if (change.after.type === 'symlink') await stageLink(workspace.sandbox, path, parent, staged);
-    else await stageFile(workspace.sandbox, path, parent, staged, change.after, signal);
+    else await stageFile(workspace.sandbox, path, parent, staged, { ...change.after, known }, signal);
     const before = change.status === 'modified' ? await lstat(parent.at(name)).catch(() => null) : null;
     await own(parent, staged, before ?? parent.stats);
   }
+}
+
+/**
+ * The hash of what the folder has, if only the name or the mode is different. In the cloud the sandbox has said so,
+ * and what is applied must be nothing else.
+ */
+async function unchangedContent(
+  folder: SideFiles,
+  { status, path, from, after }: WorkspaceChange,
+  signal: AbortSignal,
+): Promise<Buffer | null> {
+  if (after?.type !== 'file' || (status !== 'renamed' && status !== 'mode')) return null;
+  const known = await folder.digest(from ?? path, after.sizeBytes, signal);
+  if (known === null) throw changed(path);
+  return known;
 }
 
 async function present(entry: Promise<HostEntry | null>, path: string): Promise<HostEntry> {
@@ -212,7 +226,7 @@ async function stageFile(
   path: string,
   parent: HostDirectory,
   staged: string,
-  { mode, sizeBytes }: WorkspaceEntry,
+  { mode, sizeBytes, known }: WorkspaceEntry & { known: Buffer | null },
   signal: AbortSignal,
 ): Promise<void> {
   const source = await sandbox.open(path, signal);
@@ -221,7 +235,9 @@ async function stageFile(
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     const file = await open(parent.at(staged), flags, 0o600);
     try {
-      await copy(source, file, sizeBytes, signal);
+      const hash = known === null ? null : createHash('sha256');
+      await copyContent(source, file, sizeBytes, hash, signal);
+      if (known !== null && hash?.digest().equals(known) !== true) throw changed(path);
       await file.chmod(mode);
       await file.sync();
     } finally {
@@ -229,29 +245,6 @@ async function stageFile(
     }
   } finally {
     await source.close();
-  }
-}
-
-/** Copies at most `size` bytes: the sandbox may be writing more. Zeros become holes, as they may have been. */
-async function copy(from: FileHandle, to: FileHandle, size: number, signal: AbortSignal): Promise<void> {
-  const buffer = Buffer.allocUnsafe(Math.min(CHUNK, size));
-  let at = 0;
-  while (at < size) {
-    signal.throwIfAborted();
-    const { bytesRead } = await from.read(buffer, 0, Math.min(CHUNK, size - at), at);
-    if (bytesRead === 0) break;
-    const chunk = buffer.subarray(0, bytesRead);
-    if (!ZEROS.subarray(0, bytesRead).equals(chunk)) await writeAll(to, chunk, at);
-    at += bytesRead;
-  }
-  await to.truncate(at);
-}
-
-async function writeAll(file: FileHandle, chunk: Buffer, position: number): Promise<void> {
-  let done = 0;
-  while (done < chunk.length) {
-    const { bytesWritten } = await file.write(chunk, done, chunk.length - done, position + done);
-    done += bytesWritten;
   }
 }
 

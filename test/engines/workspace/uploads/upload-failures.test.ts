@@ -1,9 +1,11 @@
 import {
   appendFileSync,
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
+  readFileSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -156,6 +158,24 @@ describe('an uploaded workspace that is not as expected', () => {
     utimesSync(at('b'), 2, 2);
     expect(await changesOf(sandboxId)).toEqual(expected.slice(1));
     expect(world.digested).toEqual([4, 2]);
+  });
+
+  it.each([
+    ['src/y', 'renamed'],
+    ['a', 'mode'],
+  ])('applies no other content of %s where the sandbox says that it is %s only', async (path, status) => {
+    world = openFolderEngine(root, undefined, true);
+    const { sandboxId, at } = await make();
+    if (status === 'renamed') renameSync(at('src/x'), at(path));
+    else chmodSync(at(path), 0o755);
+    const known = readFileSync(at(path), 'utf8');
+    world.claims.set(path, known);
+    writeFileSync(at(path), known.toUpperCase());
+    expect(await changesOf(sandboxId)).toEqual([[path, status, null]]);
+    await expect(applyAll(sandboxId)).rejects.toMatchObject({ code: 'conflict', details: { path } });
+    expect(readFileSync(join(project, 'src/x'), 'utf8')).toBe('src/x\n');
+    expect(readFileSync(join(project, 'a'), 'utf8')).toBe('a\n');
+    expect(readdirSync(join(project, 'src')).sort()).toEqual(['.env.local', 'x']);
   });
 
   it('removes what a killed server has brought out', async () => {
