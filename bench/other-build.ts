@@ -1,6 +1,6 @@
 /** Builds another commit of this repository beside this one. */
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -8,11 +8,12 @@ import { UsageError } from './arguments.ts';
 import type { OtherBuild } from './row.ts';
 
 const ROOT = join(import.meta.dirname, '..');
+const NULL_DEVICE = '/dev/null';
 const execute = promisify(execFile);
 
 /**
  * Checks the commit out into a temporary folder and builds it there, with packages of its own unless it has
- * the same.
+ * the same. `remove` also gives back what its server may have taken from the host.
  *
  * @throws UsageError if there is no such commit
  */
@@ -20,7 +21,9 @@ export async function buildOther(ref: string): Promise<OtherBuild & { remove(): 
   const commit = await commitOf(ref);
   const home = await mkdtemp(join(tmpdir(), 'sbxb-'));
   const folder = join(home, 'other');
+  const { uid, gid, mode } = await stat(NULL_DEVICE);
   const remove = async (): Promise<void> => {
+    await restoreNull(uid, gid, mode & 0o7777);
     await git('worktree', 'remove', '--force', folder).catch(() => {});
     await rm(home, { recursive: true, force: true });
     await git('worktree', 'prune');
@@ -35,6 +38,13 @@ export async function buildOther(ref: string): Promise<OtherBuild & { remove(): 
     await remove();
     throw error;
   }
+}
+
+/** Earlier servers of root, with crun 1.8.1, have given it to the root of their sandboxes. */
+async function restoreNull(uid: number, gid: number, mode: number): Promise<void> {
+  const now = await stat(NULL_DEVICE);
+  if (now.uid !== uid || now.gid !== gid) await chown(NULL_DEVICE, uid, gid);
+  if ((now.mode & 0o7777) !== mode) await chmod(NULL_DEVICE, mode);
 }
 
 async function commitOf(ref: string): Promise<string> {
