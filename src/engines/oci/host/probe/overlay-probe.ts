@@ -27,6 +27,7 @@ export async function probeMounts(
   idMap: IdMap,
   systemDirectories: string[],
 ): Promise<MountsBy> {
+  if (idMap.kind !== 'root') return 'by-runtime';
   const directories = systemDirectories.map((name) => `/${name}`);
   const cache = new MountProbeCache({
     stateDir: layout.stateDir,
@@ -34,7 +35,7 @@ export async function probeMounts(
     agent,
     idMap,
   });
-  if (idMap.kind === 'root' && cache.has()) return 'by-root';
+  if (cache.has()) return 'by-root';
   if (!(await canMount(layout, agent, idMap, directories))) return 'by-runtime';
   await cache.add();
   return 'by-root';
@@ -66,7 +67,7 @@ async function canMount(
 export type CanMapIds = (folder: HostDirectory) => Promise<boolean>;
 
 /**
- * Tries each file system once. That of the state directory is known: `probeMounts` has tried it.
+ * Tries each file system until it works. That of the state directory is known: `probeMounts` has tried it.
  */
 export async function probeIdMaps(layout: StateLayout, agent: string, idMap: IdMap): Promise<CanMapIds> {
   const { dev } = await stat(layout.stateDir);
@@ -80,7 +81,14 @@ export async function probeIdMaps(layout: StateLayout, agent: string, idMap: IdM
     // By its path: no other mount namespace takes a descriptor of this one.
     const trying = canMount(layout, agent, idMap, [folder.path]);
     tried.set(fileSystem, trying);
-    trying.catch(() => tried.delete(fileSystem));
-    return trying;
+    try {
+      const can = await trying;
+      // The reason may pass, as for all mounts.
+      if (!can) tried.delete(fileSystem);
+      return can;
+    } catch (error) {
+      tried.delete(fileSystem);
+      throw error;
+    }
   };
 }
