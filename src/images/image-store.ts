@@ -73,6 +73,10 @@ async function releaseDeadLock(path: string): Promise<void> {
   }
 }
 
+function ignoreMissing(error: unknown): void {
+  if (systemErrorCode(error) !== 'ENOENT') throw error;
+}
+
 export class ImageStore {
   readonly host: ImageStoreHost;
 
@@ -83,6 +87,11 @@ export class ImageStore {
   /** Where layers are that images share. */
   get layersDirectory(): string {
     return join(this.host.directory, '.layers');
+  }
+
+  /** A name for what is to be removed: the next sweep does what this process cannot. */
+  removedPlace(name: string): string {
+    return join(this.host.directory, `${REMOVED_PREFIX}${name}.${randomBytes(6).toString('hex')}`);
   }
 
   /** The image's files. */
@@ -196,6 +205,7 @@ export class ImageStore {
     const { pid, startTime } = currentProcess();
     const suffix = `${pid}.${startTime}.${randomBytes(6).toString('hex')}`;
     const pending = join(this.host.directory, `.new.${name}.${suffix}`);
+    const unneeded = this.removedPlace(name);
     try {
       await mkdir(pending, { mode: 0o700 });
       // mkdir applies the umask, but the sandbox's root must be able to traverse this directory.
@@ -210,7 +220,7 @@ export class ImageStore {
       await this.host.makeTree(staging.tree);
       const made = await build(staging);
       if (signal.aborted) throw signal.reason;
-      await this.host.removeTrees([staging.scratch, staging.layers]);
+      await this.host.removeTrees([staging.scratch]);
       await writeImageRecord(join(pending, RECORD), {
         ...made,
         name,
@@ -221,12 +231,15 @@ export class ImageStore {
       });
       await this.locked(async () => {
         await this.#requireFree(name);
+        // It kept the image's layers; from here on the record does.
+        await rename(staging.layers, unneeded).catch(ignoreMissing);
         await rename(pending, this.#place(name));
       });
     } catch (error) {
       await this.host.removeTrees([pending]);
       throw error;
     }
+    await this.host.removeTrees([unneeded]);
     const record = await this.find(name);
     if (record === null) throw new Error(`image ${name} disappeared right after it was created`);
     return record;
@@ -239,7 +252,7 @@ export class ImageStore {
    */
   async remove(name: string, usersOf: () => Promise<string[]>): Promise<void> {
     requireImageName(name);
-    const removed = join(this.host.directory, `${REMOVED_PREFIX}${name}.${randomBytes(6).toString('hex')}`);
+    const removed = this.removedPlace(name);
     await this.locked(async () => {
       if (!(await this.#isThere(name))) throw await this.notFound(name);
       const users = await usersOf();
@@ -254,8 +267,11 @@ export class ImageStore {
     await this.host.removeTrees([removed]);
   }
 
-  /** Removes what processes left that died while they built or removed an image. */
-  async sweep(): Promise<void> {
+  /**
+   * Removes what processes left that died while they built or removed an image. True if there was such: layers may be
+   * unused then.
+   */
+  async sweep(): Promise<boolean> {
     const left = (await readdir(this.host.directory)).filter((name) => {
       const pending = PENDING_PREFIX.exec(name);
       if (pending === null) return name.startsWith(REMOVED_PREFIX);
@@ -266,6 +282,7 @@ export class ImageStore {
       if (name === 'lock' || name.startsWith(LOCK_PREFIX))
         await releaseDeadLock(join(this.host.directory, name));
     }
+    return left.length > 0;
   }
 
   async notFound(name: string): Promise<SandboxError> {

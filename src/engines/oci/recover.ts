@@ -10,6 +10,7 @@ import type { OciContext } from './context.ts';
 import { templateOf } from './host/etc-template.ts';
 import type { Host } from './host/host.ts';
 import { removeTrees } from './host/remove-tree.ts';
+import { removeUnusedLayers } from './images/unused-layers.ts';
 import { reconcileRecord } from './sandbox/reconcile.ts';
 import {
   isInternal,
@@ -87,7 +88,9 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
   const host = await context.host();
   await attempt(context, 'cannot remove sandboxes that were never started', () => removeUnfinished(host));
   throwIfCancelled(signal);
-  await attempt(context, 'cannot remove unfinished images', () => host.images.sweep());
+  await attempt(context, 'cannot remove unfinished images', async () => {
+    if (await host.images.sweep()) await removeUnusedLayers(host);
+  });
   const { stateDir, binaries, trash, volumes, journals } = host.layout;
   for (const dir of [stateDir, binaries, trash, volumes, journals]) {
     await attempt(context, `cannot remove temporary files in ${dir}`, () => removeTemporaryFiles(host, dir));

@@ -14,6 +14,7 @@ import type { OciContext } from '../context.ts';
 import type { Host } from '../host/host.ts';
 import { hasExpired } from '../state/snapshot-record.ts';
 import { readSandboxes, readSnapshots } from '../storage/snapshot-gc.ts';
+import { removeUnusedLayers } from './unused-layers.ts';
 
 /**
  * The active sandboxes and the snapshots that use each image. Rejects if a record is damaged: it might use
@@ -161,12 +162,6 @@ export class OciImages implements Images {
     if (isExplicitReference(given)) throw await host.images.notFound(given);
     return null;
   }
-}
-
-async function removeUnusedLayers(host: Host): Promise<void> {
-  // Loaded on demand: most servers never remove an image.
-  const { LayerStore } = await import('../../../images/layer-store/layer-store.ts');
-  await new LayerStore(host.images).removeUnused();
 }
 
 function reasonOf(error: unknown): string {
