@@ -27,8 +27,8 @@
 
 struct unpack_entry {
   /*
-   * f file, d directory, t times of a directory, l symbolic link, h hard link, s file shared with LAYERS, r remove,
-   * c clear, e end
+   * f file, d directory, t times of a directory, l symbolic link, h hard link, s file shared with LAYERS, p copy of
+   * one, r remove, c clear, e end
    */
   char kind;
   char unused[3];
@@ -42,9 +42,9 @@ static char path[PATH_SIZE], target[PATH_SIZE];
 static uint64_t owners_lost;
 static int layers = -1;
 
-static bool read_whole(void *to, size_t len) {
+static bool read_whole(int from, void *to, size_t len) {
   for (char *at = to; len > 0;) {
-    ssize_t got = read(STDIN_FILENO, at, len);
+    ssize_t got = read(from, at, len);
     if (got < 0 && errno == EINTR) continue;
     if (got == 0) errno = EPIPE;
     if (got <= 0) return false;
@@ -59,7 +59,7 @@ static bool read_text(char *text, uint32_t len) {
     errno = ENAMETOOLONG;
     return false;
   }
-  if (!read_whole(text, len)) return false;
+  if (!read_whole(STDIN_FILENO, text, len)) return false;
   text[len] = 0;
   return true;
 }
@@ -112,20 +112,48 @@ static bool set_attributes(const struct unpack_entry *e) {
   return set_times(e);
 }
 
-static bool make_file(const struct unpack_entry *e) {
+static bool make_file(const struct unpack_entry *e, int from) {
   static char buffer[CHUNK];
   int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return false;
   bool ok = true;
   for (uint64_t left = e->size; ok && left > 0;) {
     size_t part = left < CHUNK ? (size_t)left : CHUNK;
-    ok = read_whole(buffer, part) && write_all(fd, buffer, part);
+    ok = read_whole(from, buffer, part) && write_all(fd, buffer, part);
     left -= part;
   }
   int error = errno;
   if (close(fd) != 0 && ok) return false;
   errno = error;
   return ok && set_attributes(e);
+}
+
+/* Copies the file `target` of a directory, with its attributes. */
+static bool copy_file(int dir) {
+  struct stat st = {0};
+  int from = openat(dir, target, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (from < 0) return false;
+  bool ok = fstat(from, &st) == 0;
+  const struct unpack_entry e = {.kind = 'f',
+                                 .mode = st.st_mode,
+                                 .uid = st.st_uid,
+                                 .gid = st.st_gid,
+                                 .mtime = st.st_mtime,
+                                 .size = (uint64_t)st.st_size};
+  ok = ok && make_file(&e, from);
+  int error = errno;
+  close(from);
+  errno = error;
+  return ok;
+}
+
+/*
+ * Links the file `target` of a directory. One that has as many links as its file system allows is copied: links of
+ * other trees must not keep this one from being made.
+ */
+static bool link_file(int dir) {
+  if (linkat(dir, target, AT_FDCWD, path, 0) == 0) return true;
+  return errno == EMLINK && copy_file(dir);
 }
 
 static bool make_directory(const struct unpack_entry *e) {
@@ -150,11 +178,12 @@ static bool apply_entry(const struct unpack_entry *e) {
   if (!create_parents()) return false;
   if (e->kind == 'd') return make_directory(e);
   if (!remove_path()) return false;
-  if (e->kind == 'f') return make_file(e);
+  if (e->kind == 'f') return make_file(e, STDIN_FILENO);
   if (e->kind == 'l') return symlink(target, path) == 0 && set_attributes(e);
   /* The target already has its attributes. A hard link to a symbolic link refers to the link itself. */
-  if (e->kind == 'h') return linkat(AT_FDCWD, target, AT_FDCWD, path, 0) == 0;
-  if (e->kind == 's') return linkat(layers, target, AT_FDCWD, path, 0) == 0;
+  if (e->kind == 'h') return link_file(AT_FDCWD);
+  if (e->kind == 's') return link_file(layers);
+  if (e->kind == 'p') return copy_file(layers);
   errno = EINVAL;
   return false;
 }
@@ -178,7 +207,7 @@ int host_unpack(int argc, char **argv) {
   for (;;) {
     struct unpack_entry e;
     path[0] = 0;
-    bool ok = read_whole(&e, sizeof e) && read_text(path, e.path_len) && read_text(target, e.link_len);
+    bool ok = read_whole(STDIN_FILENO, &e, sizeof e) && read_text(path, e.path_len) && read_text(target, e.link_len);
     if (ok && e.kind == 'e') break;
     if (!ok || path[0] == 0 || !apply_entry(&e)) {
       fprintf(stderr, "%s: %s\n", path[0] == 0 ? "an entry" : path, strerror(errno));

@@ -64,7 +64,8 @@ export async function buildRootfs(
   const shared = 'stored' in source && source.stored.length > 0 ? store.layersDirectory : null;
   const unpacker = await store.host.startUnpacker(staging.tree, shared, signal);
   try {
-    const tree = new RootTree(unpacker, notedFiles(caLinks));
+    const places = caLinks.etc.map(([path]) => `etc/${path}`);
+    const tree = new RootTree(unpacker, notedFiles(caLinks), places);
     let flattenedOwners = 0;
     const unpacked = new ByteLimit(maxBytes);
     if ('archive' in source) {

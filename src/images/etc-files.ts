@@ -75,7 +75,7 @@ export async function linkCaStores(unpacker: Unpacker, tree: RootTree, links: Ca
   await unpacker.file(`etc/${links.hook.path}`, links.hook.text, 0o755);
   for (const [name, link] of links.etc) {
     const path = `etc/${name}`;
-    if (!tree.etcFiles.has(path)) await unpacker.step({ kind: 'symlink', path, link });
+    if (!tree.foundFiles.has(path)) await unpacker.step({ kind: 'symlink', path, link });
   }
 }
 

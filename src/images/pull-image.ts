@@ -7,6 +7,7 @@ import { ByteLimit } from './byte-limit.ts';
 import type { ImageRecord } from './image-record.ts';
 import type { ImageStore, Staging } from './image-store.ts';
 import { LayerStore } from './layer-store/layer-store.ts';
+import { NamesLimit } from './layers/entry-rules.ts';
 import type { StoredLayer } from './layers/stored-layer.ts';
 import {
   downloadLayers,
@@ -161,7 +162,8 @@ async function makeFrom(
       signal,
     );
   } catch (error) {
-    await shared.removeUnused();
+    // What remains is removed later; the error is why there is no image.
+    await shared.removeUnused().catch(() => {});
     throw error;
   }
 }
@@ -176,6 +178,7 @@ async function storedLayers(
   signal: AbortSignal,
 ): Promise<StoredLayer[]> {
   const unpacked = new ByteLimit(maxBytes);
+  const names = new NamesLimit();
   const found = new Map<string, StoredLayer>();
   for (const { diffId } of layers) {
     const layer = found.get(diffId) ?? (await shared.find(diffId));
@@ -190,7 +193,7 @@ async function storedLayers(
   for (const [at, { diffId }] of missing.entries()) {
     if (found.has(diffId)) continue;
     const archive = () => checked(openArchive(paths[at] ?? '', unpacked, signal), diffId);
-    found.set(diffId, await shared.add(staging, diffId, archive, signal));
+    found.set(diffId, await shared.add(staging, diffId, { archive, names }, signal));
   }
   return layers.flatMap(({ diffId }) => found.get(diffId) ?? []);
 }

@@ -4,7 +4,7 @@ import { type ContentNotes, noteContent } from './layers/content-notes.ts';
 import { isIgnored, NamesLimit } from './layers/entry-rules.ts';
 import { FILES, type StoredLayer } from './layers/stored-layer.ts';
 import { isUsablePath, type TreeStep, type Unpacker } from './unpacker.ts';
-import { AddedPaths, type Removals, removalsOf, whiteoutOf } from './whiteouts.ts';
+import { AddedPaths, type AppliedWhiteout, type Removals, removalsOf, whiteoutOf } from './whiteouts.ts';
 
 const SHELL = /^(usr\/)?bin\/(bash|sh)$/;
 /**
@@ -13,6 +13,10 @@ const SHELL = /^(usr\/)?bin\/(bash|sh)$/;
 const JAVA_KEYSTORE =
   /(?:^|\/)lib\/security\/cacerts$|^etc\/(?:ssl\/certs|pki|pki\/ca-trust\/extracted)\/java\/cacerts$/;
 const MAX_SKIPPED_LISTED = 20;
+/** Far more than an image has. */
+const MAX_JAVA_KEYSTORES = 1_000;
+/** Programs such as cron ignore files here that have several links. */
+const NOT_LINKED = /^(etc|var\/(mail|spool))\//;
 
 /** Thrown to stop reading a layer whose whiteouts come after what they must not remove. */
 class LateWhiteoutError extends Error {}
@@ -20,26 +24,33 @@ class LateWhiteoutError extends Error {}
 export class RootTree {
   readonly #unpacker: Unpacker;
   readonly #noted: ReadonlySet<string>;
+  readonly #wantedFiles: ReadonlySet<string>;
   /** Contents of the noted files. */
   readonly texts = new Map<string, string>();
   /** Architectures of the programs found. */
   readonly machines = new Set<string>();
   readonly shells = new Set<string>();
   readonly javaKeystores = new Set<string>();
-  /** Entries of `/etc` that are no directories. */
-  readonly etcFiles = new Set<string>();
+  /** The wanted files that are there. */
+  readonly foundFiles = new Set<string>();
   hasApt = false;
   readonly skipped: string[] = [];
   skippedCount = 0;
   readonly #names = new NamesLimit();
+  /** What an entry or a whiteout of the same path makes untrue. Small, whatever the image has. */
+  readonly #known = [this.texts, this.shells, this.javaKeystores, this.foundFiles];
   readonly #skippedDevices = new Set<string>();
   /** Times of the directories, set when the tree is complete. */
   readonly #directoryTimes = new Map<string, number>();
 
-  /** @param noted the files whose text is collected */
-  constructor(unpacker: Unpacker, noted: readonly string[]) {
+  /**
+   * @param noted the files whose text is collected
+   * @param wantedFiles further ones of which it is collected whether they are there
+   */
+  constructor(unpacker: Unpacker, noted: readonly string[], wantedFiles: readonly string[]) {
     this.#unpacker = unpacker;
     this.#noted = new Set(noted);
+    this.#wantedFiles = new Set(wantedFiles);
   }
 
   /** The content of a collected file, or null if there is none. */
@@ -81,31 +92,33 @@ export class RootTree {
         await this.#addRead(entry);
       } else if (whiteout.kind !== 'none') {
         if (added.conflictsWith(whiteout)) throw new LateWhiteoutError();
-        const { kind, path } = whiteout;
-        await this.#remove(
-          kind === 'clear' ? { removed: [], cleared: [path] } : { removed: [path], cleared: [] },
-        );
+        await this.#applyWhiteout(whiteout);
       }
     });
   }
 
   async #remove({ removed, cleared }: Removals): Promise<void> {
-    for (const path of cleared) {
-      await this.#unpacker.step({ kind: 'clear', path });
-      this.#forget((noted) => noted.startsWith(`${path}/`));
-    }
-    for (const path of removed) {
-      await this.#unpacker.step({ kind: 'remove', path });
-      this.#forget((noted) => noted === path || noted.startsWith(`${path}/`));
-    }
+    for (const path of cleared) await this.#applyWhiteout({ kind: 'clear', path });
+    for (const path of removed) await this.#applyWhiteout({ kind: 'remove', path });
+  }
+
+  async #applyWhiteout({ kind, path }: AppliedWhiteout): Promise<void> {
+    await this.#unpacker.step({ kind, path });
+    if (kind === 'remove') this.#forget(path);
+    for (const set of this.#known)
+      for (const noted of set.keys()) if (noted.startsWith(`${path}/`)) set.delete(noted);
   }
 
   /** Applies a layer of the store, whose files it links. */
-  async addStored({ header, name, entries }: StoredLayer): Promise<void> {
-    await this.#remove(header);
+  async addStored({ name, whiteouts, entries }: StoredLayer): Promise<void> {
+    for await (const whiteout of whiteouts()) {
+      this.#names.add(whiteout.path);
+      await this.#applyWhiteout(whiteout);
+    }
     for await (const { file, text, machine, ...entry } of entries()) {
       await this.#addEntry(entry, async (step) => {
-        await this.#unpacker.step({ ...step, kind: 'shared', link: `${name}/${FILES}/${file}` });
+        const kind = NOT_LINKED.test(step.path) ? 'copied' : 'shared';
+        await this.#unpacker.step({ ...step, kind, link: `${name}/${FILES}/${file}` });
         return { text, machine };
       });
     }
@@ -117,9 +130,8 @@ export class RootTree {
       await this.#unpacker.step({ kind: 'times', path, mtime });
   }
 
-  #forget(isRemoved: (path: string) => boolean): void {
-    for (const set of [this.texts, this.shells, this.javaKeystores, this.etcFiles])
-      for (const path of set.keys()) if (isRemoved(path)) set.delete(path);
+  #forget(path: string): void {
+    for (const set of this.#known) set.delete(path);
   }
 
   #skip(path: string, why: string): void {
@@ -154,11 +166,13 @@ export class RootTree {
       return this.#skip(path, 'devices, fifos and sockets are not imported');
     }
     if (kind === 'directory') this.#directoryTimes.set(path, mtime);
-    this.#forget((noted) => noted === path && kind !== 'directory');
+    if (kind !== 'directory') this.#forget(path);
     if (path.startsWith('etc/apt/')) this.hasApt = true;
     if (SHELL.test(path) && kind !== 'directory') this.shells.add(path);
-    if (JAVA_KEYSTORE.test(path) && (kind === 'file' || kind === 'hardlink')) this.javaKeystores.add(path);
-    if (path.startsWith('etc/') && kind !== 'directory') this.etcFiles.add(path);
+    const isContent = kind === 'file' || kind === 'hardlink';
+    if (isContent && JAVA_KEYSTORE.test(path) && this.javaKeystores.size < MAX_JAVA_KEYSTORES)
+      this.javaKeystores.add(path);
+    if (this.#wantedFiles.has(path) && kind !== 'directory') this.foundFiles.add(path);
     const step = { kind, path, mode, uid, gid, mtime, size };
     if (kind === 'file') this.#note(path, await addFile(step));
     else if (kind === 'directory') await this.#unpacker.step(step);

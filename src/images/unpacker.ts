@@ -11,9 +11,9 @@ import { SandboxError } from '../shared/errors.ts';
 export interface TreeStep {
   /**
    * `times` sets the times of a directory that is complete; `clear` empties a directory; `shared` links a file of the
-   * layers, with `link` as its path there.
+   * layers, with `link` as its path there, and `copied` copies it.
    */
-  kind: 'file' | 'shared' | 'directory' | 'times' | 'symlink' | 'hardlink' | 'remove' | 'clear';
+  kind: 'file' | 'shared' | 'copied' | 'directory' | 'times' | 'symlink' | 'hardlink' | 'remove' | 'clear';
   path: string;
   mode?: number;
   uid?: number;
@@ -37,6 +37,7 @@ export interface UnpackProcess {
 const KINDS = {
   file: 'f',
   shared: 's',
+  copied: 'p',
   directory: 'd',
   times: 't',
   symlink: 'l',
@@ -100,7 +101,7 @@ export class Unpacker {
 
   async step(step: TreeStep, content: AsyncIterable<Uint8Array> | null = null): Promise<void> {
     await this.#write(encode(step.kind, step));
-    const isFile = step.kind === 'file' || step.kind === 'shared';
+    const isFile = ['file', 'shared', 'copied'].includes(step.kind);
     this.#sizeBytes += isFile ? (step.size ?? 0) : 0;
     let left = step.kind === 'file' ? (step.size ?? 0) : 0;
     if (content !== null) {

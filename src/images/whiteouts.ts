@@ -17,7 +17,12 @@ const MAX_REMOVALS_BYTES = 67_108_864;
  * `remove` removes a path, `clear` the content of a directory; `none` is a mark that builders keep for
  * themselves.
  */
-export type Whiteout = { kind: 'remove' | 'clear'; path: string } | { kind: 'none' };
+export type Whiteout = AppliedWhiteout | { kind: 'none' };
+
+export interface AppliedWhiteout {
+  kind: 'remove' | 'clear';
+  path: string;
+}
 
 /** A layer's removals. They affect only the layers below. */
 export interface Removals {
@@ -42,27 +47,16 @@ export function whiteoutOf(path: string): Whiteout | null {
   return { kind: 'remove', path: `${parent}${target}` };
 }
 
-/** Collects the whiteouts of a layer. */
-export class WhiteoutList implements Removals {
-  readonly removed: string[] = [];
-  readonly cleared: string[] = [];
-  #bytes = 0;
-
-  /** @throws `limit_exceeded` */
-  add(whiteout: Whiteout): void {
-    if (whiteout.kind === 'none') return;
-    this.#bytes += whiteout.path.length;
-    if (this.#bytes > MAX_REMOVALS_BYTES) throw tooManyRemovals();
-    this[whiteout.kind === 'clear' ? 'cleared' : 'removed'].push(whiteout.path);
-  }
-}
-
 /** All whiteouts of a layer. */
 export async function removalsOf(source: AsyncIterable<Uint8Array>): Promise<Removals> {
-  const removals = new WhiteoutList();
+  const removals: Removals = { removed: [], cleared: [] };
+  let bytes = 0;
   await readTar(source, async ({ path }) => {
     const whiteout = whiteoutOf(path);
-    if (whiteout !== null) removals.add(whiteout);
+    if (whiteout === null || whiteout.kind === 'none') return;
+    bytes += path.length;
+    if (bytes > MAX_REMOVALS_BYTES) throw tooManyRemovals();
+    removals[whiteout.kind === 'clear' ? 'cleared' : 'removed'].push(whiteout.path);
   });
   return removals;
 }
@@ -90,7 +84,7 @@ export class AddedPaths {
     }
   }
 
-  conflictsWith({ kind, path }: Exclude<Whiteout, { kind: 'none' }>): boolean {
+  conflictsWith({ kind, path }: AppliedWhiteout): boolean {
     return this.#parents.has(path) || (kind === 'remove' && this.#paths.has(path));
   }
 }

@@ -1,9 +1,11 @@
 /** Images that have layers in common, from registries in memory. */
 import { randomBytes } from 'node:crypto';
-import { lstat, readdir, readFile, writeFile } from 'node:fs/promises';
+import { linkSync } from 'node:fs';
+import { lstat, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { systemErrorCode } from '../../src/shared/errors.ts';
 import { timeoutSignal } from '../conformance/support/requests.ts';
 import { ARCHITECTURE, directory, type Entry, hardlink, ociLayout, tarOf } from '../support/archives.ts';
 import { type MemoryRegistry, startMemoryRegistry } from './registry/support/memory-registry.ts';
@@ -27,7 +29,11 @@ const random = (path: string, more: Partial<Entry> = {}): Entry => ({
 const SHARED = [
   layer([random('usr/first', { mode: 0o4755, uid: 7, gid: 8, mtime: 77 })]),
   layer([random('usr/second'), hardlink('usr/second-link', 'usr/second')]),
-  layer([random('usr/third'), { path: 'etc/passwd', content: 'someone:x:1234:1234::/:/bin/sh\n' }]),
+  layer([
+    random('usr/third'),
+    { path: 'etc/passwd', content: 'someone:x:1234:1234::/:/bin/sh\n' },
+    { path: 'etc/cron.d/job', content: '@daily root true\n', mode: 0o640, uid: 7, gid: 8, mtime: 77 },
+  ]),
   layer([random('usr/fourth'), hardlink('usr/link-below', 'usr/first')]),
   layer([random('usr/fifth'), { path: 'usr/.wh.third' }]),
 ];
@@ -132,12 +138,76 @@ describe('images that share layers', () => {
     expect(await treeOf(await pull(one))).toHaveLength(6);
   });
 
+  it('share no files of which programs such as cron require that they have one link', async () => {
+    const { name } = await pull(one);
+    await pull(two);
+    const base = await baseId();
+    const job = join(place.tree(name), 'etc/cron.d/job');
+    expect(await readFile(job, 'utf8')).toBe('@daily root true\n');
+    const { nlink, mode, uid, gid, mtimeMs } = await lstat(job);
+    expect([nlink, (mode & 0o7777).toString(8), uid - base, gid - base, mtimeMs]).toEqual([
+      1,
+      '640',
+      7,
+      8,
+      77_000,
+    ]);
+  });
+
+  it('are made although files of theirs have as many links as the file system allows', async (context) => {
+    const shared = join(place.tree((await pull(one)).name), 'usr/first');
+    const expected = await treeOf(await pull(two));
+    await remove(two);
+    const links = join(place.stateDir, 'links');
+    await mkdir(links);
+    try {
+      const made = linkUntilFull(shared, links);
+      if (made === null) return context.skip('this file system has no limit');
+      expect(await treeOf(await pull(two))).toEqual(expected);
+      await remove(two);
+      // The first link of the tree is the last that is possible.
+      await rm(join(links, '0'));
+      expect(await treeOf(await pull(two))).toEqual(expected);
+    } finally {
+      await rm(links, { recursive: true });
+    }
+  });
+
+  it('lose the layers of a pull whose server was killed', async () => {
+    await pull(one);
+    const unused = '0'.repeat(64);
+    const killed = join(images(), `.new.image.4194303.1.${'0'.repeat(12)}`);
+    await mkdir(join(killed, 'layers'), { recursive: true });
+    await writeFile(join(killed, 'layers/in-use.json'), JSON.stringify([unused]));
+    await mkdir(join(images(), '.layers', unused));
+    await place.engine.recover(timeoutSignal());
+    expect(await layersStored()).toHaveLength(6);
+    expect(await layersStored()).not.toContain(unused);
+  });
+
+  async function baseId(): Promise<number> {
+    return Number(await readFile(join(place.stateDir, 'uid-range.json'), 'utf8'));
+  }
+
   /** Below `usr`, with the owners that sandboxes see. */
   async function treeOf({ name }: { name: string }): Promise<string[]> {
-    const base = Number(await readFile(join(place.stateDir, 'uid-range.json'), 'utf8'));
-    return (await listTree(place.tree(name), base)).filter((line) => line.startsWith('usr/'));
+    const lines = await listTree(place.tree(name), await baseId());
+    return lines.filter((line) => line.startsWith('usr/'));
   }
 });
+
+/** Links a file as often as its file system allows; null if that is very often. */
+function linkUntilFull(path: string, folder: string): number | null {
+  for (let made = 0; made < 70_000; made++) {
+    try {
+      linkSync(path, join(folder, String(made)));
+    } catch (error) {
+      if (systemErrorCode(error) === 'EMLINK') return made;
+      throw error;
+    }
+  }
+  return null;
+}
 
 /** Bytes on disk, each file once. */
 async function diskUsage(root: string): Promise<number> {

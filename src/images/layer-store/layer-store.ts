@@ -3,14 +3,13 @@
  * so images that share layers take the disk of their union, on any file system, and one directory is one layer of a
  * sandbox's overlay, however many layers the image has. A layer that no image has is removed.
  */
-import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, rename, rmdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import type { ImageStore, Staging } from '../image-store.ts';
 import { notedFiles } from '../layers/content-notes.ts';
-import { FILES, readEntries, readHeader, type StoredLayer } from '../layers/stored-layer.ts';
-import { storeLayer } from './store-layer.ts';
+import { FILES, openLayer, readHeader, type StoredLayer } from '../layers/stored-layer.ts';
+import { type LayerSource, storeLayer } from './store-layer.ts';
 
 /** In a staging directory: the layers that a pull uses. */
 const IN_USE = 'in-use.json';
@@ -42,20 +41,19 @@ export class LayerStore {
 
   /** Null if it is not there, or was stored in a way that is of no use now. */
   async find(diffId: string): Promise<StoredLayer | null> {
-    const name = nameOf(diffId);
-    const directory = join(this.#store.layersDirectory, name);
+    const directory = join(this.#store.layersDirectory, nameOf(diffId));
     const header = await readHeader(directory);
     const { ids, caLinks } = this.#store.host;
     if (header === null || header.ids !== ids || header.noted.join() !== notedFiles(caLinks).join())
       return null;
-    return { header, name, entries: () => readEntries(directory, header) };
+    return openLayer(directory, header);
   }
 
   /** Unpacks and stores a layer. */
   async add(
     staging: Staging,
     diffId: string,
-    archive: () => AsyncIterable<Uint8Array>,
+    source: Pick<LayerSource, 'archive' | 'names'>,
     signal: AbortSignal,
   ): Promise<StoredLayer> {
     const { host, layersDirectory } = this.#store;
@@ -65,7 +63,7 @@ export class LayerStore {
     await host.makeTree(join(made, FILES));
     const unpacker = await host.startUnpacker(join(made, FILES), null, signal);
     try {
-      await storeLayer(made, unpacker, { archive, noted: notedFiles(host.caLinks), ids: host.ids });
+      await storeLayer(made, unpacker, { ...source, noted: notedFiles(host.caLinks), ids: host.ids });
     } finally {
       await unpacker.close();
     }
@@ -75,7 +73,7 @@ export class LayerStore {
       await mkdir(layersDirectory, { recursive: true, mode: 0o700 });
       await chmod(layersDirectory, host.mode);
       const place = join(layersDirectory, basename(made));
-      await rename(place, this.#removedPlace(basename(made))).catch(ignoreMissing);
+      await rename(place, this.#store.removedPlace(basename(made))).catch(ignoreMissing);
       await rename(made, place);
     });
     const stored = await this.find(diffId);
@@ -92,7 +90,7 @@ export class LayerStore {
       const places: string[] = [];
       for (const name of await namesIn(layersDirectory)) {
         if (used === null || used.has(name)) continue;
-        const place = this.#removedPlace(name);
+        const place = this.#store.removedPlace(name);
         await rename(join(layersDirectory, name), place);
         places.push(place);
       }
@@ -119,10 +117,6 @@ export class LayerStore {
     }
     return used;
   }
-
-  #removedPlace(name: string): string {
-    return join(this.#store.host.directory, `.gone.${name}.${randomBytes(6).toString('hex')}`);
-  }
 }
 
 async function reservedIn(path: string): Promise<string[]> {
@@ -130,7 +124,8 @@ async function reservedIn(path: string): Promise<string[]> {
     const names: unknown = JSON.parse(await readFile(path, 'utf8'));
     return Array.isArray(names) ? names.map(String) : [];
   } catch (error) {
-    ignoreMissing(error);
+    // Written under the lock, so the process that wrote only a part of it is dead.
+    if (!(error instanceof SyntaxError)) ignoreMissing(error);
     return [];
   }
 }

@@ -1,13 +1,15 @@
 /** Unpacks a layer for the store. */
 import { readTar, type TarEntry } from '../image-tar-reader.ts';
 import { noteContent } from '../layers/content-notes.ts';
-import { isIgnored, NamesLimit } from '../layers/entry-rules.ts';
+import { isIgnored, type NamesLimit } from '../layers/entry-rules.ts';
 import { EntryList, type StoredEntry, writeHeader } from '../layers/stored-layer.ts';
 import { isUsablePath, type Unpacker } from '../unpacker.ts';
-import { WhiteoutList, whiteoutOf } from '../whiteouts.ts';
+import { whiteoutOf } from '../whiteouts.ts';
 
 export interface LayerSource {
   archive(): AsyncIterable<Uint8Array>;
+  /** Of all layers of the image. */
+  names: NamesLimit;
   /** The files whose text is collected. */
   noted: readonly string[];
   ids: string;
@@ -20,14 +22,13 @@ export interface LayerSource {
 export async function storeLayer(
   directory: string,
   unpacker: Unpacker,
-  { archive, noted, ids }: LayerSource,
+  { archive, names, noted, ids }: LayerSource,
 ): Promise<void> {
   const list = new EntryList(directory);
-  const names = new NamesLimit();
-  const whiteouts = new WhiteoutList();
   const wanted = new Set(noted);
   let bytes = 0;
   let files = 0;
+  let whiteouts = 0;
   async function* counted(): AsyncGenerator<Uint8Array> {
     for await (const chunk of archive()) {
       bytes += chunk.length;
@@ -47,23 +48,19 @@ export async function storeLayer(
   }
   try {
     await readTar(counted(), async (entry) => {
-      names.add(entry.path);
+      // With the target of a link, which the list contains too.
+      names.add(entry.path + entry.link);
       const whiteout = whiteoutOf(entry.path);
       if (whiteout === null) await list.add(await stored(entry));
-      else whiteouts.add(whiteout);
+      else if (whiteout.kind !== 'none') {
+        whiteouts += 1;
+        await list.addWhiteout(whiteout);
+      }
     });
   } finally {
     await list.close();
   }
   const flattenedOwners = await unpacker.finish();
-  const { removed, cleared } = whiteouts;
-  await writeHeader(directory, {
-    ids,
-    noted: [...noted],
-    bytes,
-    flattenedOwners,
-    entries: list.count,
-    removed,
-    cleared,
-  });
+  const entries = list.count;
+  await writeHeader(directory, { ids, noted: [...noted], bytes, flattenedOwners, entries, whiteouts });
 }

@@ -13,7 +13,7 @@ export function isIgnored(path: string): boolean {
   return path === '' || KERNELS.test(path);
 }
 
-/** Limits the names of an archive: they are kept in memory, and a small archive can unpack to very many. */
+/** Limits the names of an image: they are kept in memory, and a small archive can unpack to very many. */
 export class NamesLimit {
   #bytes = 0;
 

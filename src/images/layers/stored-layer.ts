@@ -4,7 +4,7 @@
  */
 import { createReadStream, createWriteStream } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
 import { z } from 'zod';
@@ -14,9 +14,11 @@ import { diskFullError } from '../../shared/fs/disk-full.ts';
 import { ByteLimit } from '../byte-limit.ts';
 import { decompressed } from '../decompress.ts';
 import type { TarEntry } from '../image-tar-reader.ts';
+import type { AppliedWhiteout } from '../whiteouts.ts';
 import type { ContentNotes } from './content-notes.ts';
 
 const FORMAT = 1;
+const LINE_FEED = 10;
 const HEADER = 'layer.json';
 const ENTRIES = 'entries.gz';
 export const FILES = 'files';
@@ -32,10 +34,9 @@ const headerSchema = z.strictObject({
   /** Of the unpacked archive. */
   bytes: z.number(),
   flattenedOwners: z.number(),
-  /** Of the list. */
+  /** Of the list, whiteouts included. */
   entries: z.number(),
-  removed: z.array(z.string()),
-  cleared: z.array(z.string()),
+  whiteouts: z.number(),
 });
 export type LayerHeader = Omit<z.output<typeof headerSchema>, 'format'>;
 
@@ -56,6 +57,12 @@ const entrySchema = z.strictObject({
   machine: z.string().nullable(),
 });
 
+/** A layer may have more whiteouts than fit in memory, and an image hundreds of layers: they are in the list too. */
+const lineSchema = z.discriminatedUnion('kind', [
+  entrySchema,
+  z.strictObject({ kind: z.enum(['remove', 'clear']), path: z.string() }),
+]);
+
 /** An entry whose content is in the store. */
 export type StoredEntry = Omit<TarEntry, 'content'> & ContentNotes & { file: string | null };
 
@@ -63,7 +70,23 @@ export interface StoredLayer {
   readonly header: LayerHeader;
   /** Its directory's name in the store. */
   readonly name: string;
+  /** What it removes of the layers below. */
+  whiteouts(): AsyncGenerator<AppliedWhiteout>;
   entries(): AsyncGenerator<StoredEntry>;
+}
+
+export function openLayer(directory: string, header: LayerHeader): StoredLayer {
+  return {
+    header,
+    name: basename(directory),
+    async *whiteouts() {
+      if (header.whiteouts === 0) return;
+      for await (const line of readList(directory, header)) if (!('mode' in line)) yield line;
+    },
+    async *entries() {
+      for await (const line of readList(directory, header)) if ('mode' in line) yield line;
+    },
+  };
 }
 
 export function writeHeader(directory: string, header: LayerHeader): Promise<void> {
@@ -90,7 +113,7 @@ export async function readHeader(directory: string): Promise<LayerHeader | null>
 
 /** Writes the list of a layer, in order. */
 export class EntryList {
-  /** Entries so far. */
+  /** Lines so far. */
   count = 0;
   readonly #gzip = createGzip({ level: 1 });
   readonly #written: Promise<void>;
@@ -104,10 +127,17 @@ export class EntryList {
     this.#written.catch(() => {});
   }
 
-  async add({ text, ...entry }: StoredEntry): Promise<void> {
+  add({ text, ...entry }: StoredEntry): Promise<void> {
+    return this.#write({ ...entry, text: text === null ? null : Buffer.from(text).toString('base64') });
+  }
+
+  addWhiteout({ kind, path }: AppliedWhiteout): Promise<void> {
+    return this.#write({ kind, path });
+  }
+
+  async #write(line: z.input<typeof lineSchema>): Promise<void> {
     this.count += 1;
-    const encoded = text === null ? null : Buffer.from(text).toString('base64');
-    if (this.#gzip.write(`${JSON.stringify({ ...entry, text: encoded })}\n`)) return;
+    if (this.#gzip.write(`${JSON.stringify(line)}\n`)) return;
     if (!this.#gzip.destroyed) await new Promise<void>((resolve) => (this.#wake = resolve));
     if (this.#gzip.destroyed) await this.#written;
   }
@@ -123,14 +153,21 @@ export class EntryList {
 }
 
 /** @throws `server` if the list is damaged */
-export async function* readEntries(directory: string, { entries }: LayerHeader): AsyncGenerator<StoredEntry> {
+async function* readList(
+  directory: string,
+  { entries }: LayerHeader,
+): AsyncGenerator<AppliedWhiteout | StoredEntry> {
   const source = decompressed(createReadStream(join(directory, ENTRIES)), new ByteLimit(MAX_LIST_BYTES));
   let count = 0;
   try {
     for await (const line of linesOf(source)) {
       count += 1;
-      const { text, ...entry } = entrySchema.parse(JSON.parse(line));
-      yield { ...entry, text: text === null ? null : Buffer.from(text, 'base64').toString('utf8') };
+      const parsed = lineSchema.parse(JSON.parse(line));
+      if (!('mode' in parsed)) yield parsed;
+      else {
+        const { text, ...entry } = parsed;
+        yield { ...entry, text: text === null ? null : Buffer.from(text, 'base64').toString('utf8') };
+      }
     }
     if (count !== entries) throw new Error(`${count} entries instead of ${entries}`);
   } catch (error) {
@@ -142,11 +179,15 @@ export async function* readEntries(directory: string, { entries }: LayerHeader):
 }
 
 async function* linesOf(source: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  let rest = '';
+  let begun: Buffer[] = [];
   for await (const chunk of source) {
-    // JSON as it is written here is ASCII but for characters of one byte each in paths, which are two in UTF-8.
-    const parts = (rest + Buffer.from(chunk).toString('latin1')).split('\n');
-    rest = parts.pop() ?? '';
-    for (const part of parts) yield Buffer.from(part, 'latin1').toString('utf8');
+    const bytes = Buffer.from(chunk);
+    let start = 0;
+    for (let end = bytes.indexOf(LINE_FEED); end >= 0; end = bytes.indexOf(LINE_FEED, start)) {
+      yield Buffer.concat([...begun, bytes.subarray(start, end)]).toString('utf8');
+      begun = [];
+      start = end + 1;
+    }
+    begun.push(bytes.subarray(start));
   }
 }
