@@ -3,10 +3,11 @@
  * completely or not at all. One lock keeps an image from being removed while a new sandbox starts to use it.
  */
 import { randomBytes } from 'node:crypto';
-import { chmod, lstat, mkdir, readdir, rename } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SandboxError, systemErrorCode } from '../shared/errors.ts';
-import { type LockOptions, withFileLock } from '../shared/fs/file-lock.ts';
+import { SandboxError } from '../shared/errors.ts';
+import { type LockOptions, releaseDeadLock, withFileLock } from '../shared/fs/file-lock.ts';
+import { pathExists } from '../shared/fs/path-exists.ts';
 import { currentProcess, identify } from '../shared/process-identity.ts';
 import type { CaLinks } from './etc-files.ts';
 import { isImageName, requireImageName } from './image-name.ts';
@@ -63,19 +64,6 @@ const CA_CERTIFICATES = 'ca-certificates.pem';
 const PENDING_PREFIX = /^\.new\..+\.(\d+)\.(\d*)\.[0-9a-f]{12}$/;
 const REMOVED_PREFIX = '.gone.';
 const LOCK_PREFIX = '.lock.';
-
-/** Removes the lock of a killed process; keeps that of a live one. */
-async function releaseDeadLock(path: string): Promise<void> {
-  try {
-    await withFileLock(path, async () => {}, { waitMs: 0 });
-  } catch (error) {
-    if (!(error instanceof SandboxError) || error.code !== 'conflict') throw error;
-  }
-}
-
-function ignoreMissing(error: unknown): void {
-  if (systemErrorCode(error) !== 'ENOENT') throw error;
-}
 
 export class ImageStore {
   readonly host: ImageStoreHost;
@@ -232,7 +220,7 @@ export class ImageStore {
       await this.locked(async () => {
         await this.#requireFree(name);
         // It kept the image's layers; from here on the record does.
-        await rename(staging.layers, unneeded).catch(ignoreMissing);
+        if (await pathExists(staging.layers)) await rename(staging.layers, unneeded);
         await rename(pending, this.#place(name));
       });
     } catch (error) {
@@ -297,14 +285,8 @@ export class ImageStore {
     return join(this.host.directory, name);
   }
 
-  async #isThere(name: string): Promise<boolean> {
-    try {
-      await lstat(this.#place(name));
-      return true;
-    } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return false;
-      throw error;
-    }
+  #isThere(name: string): Promise<boolean> {
+    return pathExists(this.#place(name));
   }
 
   async #requireFree(name: string): Promise<void> {

@@ -167,3 +167,12 @@ export async function withFileLock<T>(
     if (queues.get(path) === settled) queues.delete(path);
   }
 }
+
+/** Removes the lock of a killed process; keeps that of a live one. */
+export async function releaseDeadLock(path: string): Promise<void> {
+  try {
+    await withFileLock(path, async () => {}, { waitMs: 0 });
+  } catch (error) {
+    if (!(error instanceof SandboxError) || error.code !== 'conflict') throw error;
+  }
+}
