@@ -70,15 +70,15 @@ describe('a replica', () => {
       lost += 1;
     });
     await one.join('http://one');
-    let asked = 0;
+    let requested = 0;
     store.hold = () => {
-      asked += 1;
+      requested += 1;
       return Promise.reject(new Error('The store is down.'));
     };
     now = 50_001;
     while (lost === 0) await delay(2);
-    const before = asked;
-    while (asked < before + 5) await delay(2);
+    const before = requested;
+    while (requested < before + 5) await delay(2);
     expect([lost, one.isCurrent()]).toEqual([1, false]);
   });
 

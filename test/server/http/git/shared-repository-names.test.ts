@@ -14,13 +14,13 @@ it('gives a sandbox the same name at every replica, until its record is removed'
   const [kept, gone] = ['kept', 'gone'].map((sandboxId) => ({ principal: 'ann', sandboxId }));
   if (kept === undefined || gone === undefined) throw new Error('unreachable');
   for (const { sandboxId } of [kept, gone]) await store.swap(SANDBOX_RECORDS, sandboxId, null, '{}');
-  const [keptName, goneName] = [await one.nameOf(kept), await one.nameOf(gone)];
+  const [keptName, removedName] = [await one.nameOf(kept), await one.nameOf(gone)];
   expect(await other.nameOf(kept)).toBe(keptName);
-  expect(await other.find(goneName)).toEqual(gone);
+  expect(await other.find(removedName)).toEqual(gone);
   await store.swap(SANDBOX_RECORDS, gone.sandboxId, '{}', null);
   const added = { principal: 'ann', sandboxId: 'added' };
   await store.swap(SANDBOX_RECORDS, added.sandboxId, null, '{}');
   expect(await other.find(await other.nameOf(added))).toEqual(added);
-  expect(await one.find(goneName)).toBeNull();
+  expect(await one.find(removedName)).toBeNull();
   expect(await one.find(keptName)).toEqual(kept);
 });
