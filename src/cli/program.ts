@@ -6,6 +6,7 @@ import type { Session } from '../registry/types.ts';
 import type { Dependencies } from './dependencies.ts';
 import { exitCodeOf } from './exit-code.ts';
 import type { Terminal } from './output/terminal.ts';
+import { asRoot } from './verbs/as-root.ts';
 import { attach } from './verbs/attach.ts';
 import { clean } from './verbs/clean.ts';
 import { doctor } from './verbs/doctor.ts';
@@ -143,12 +144,13 @@ function addDoctor(dependencies: Dependencies, terminal: Terminal, verb: AddVerb
           fix: hasOption(command, 'fix'),
           json: hasOption(command, 'json'),
           isRoot: process.geteuid?.() === 0,
+          asRoot,
         },
         () => dependencies.diagnose(config),
         terminal,
       ),
   )
-    .option('--fix', 'run the fixes that this user is allowed to run')
+    .option('--fix', 'run the fixes; those for root with sudo, if it asks for no password')
     .option('--json', 'print the findings as JSON');
 }
 

@@ -1,12 +1,13 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { asRoot } from '../../src/cli/verbs/as-root.ts';
 import { doctor } from '../../src/cli/verbs/doctor.ts';
 import type { Diagnosis, Finding } from '../../src/engines/engine.ts';
 import { recordingTerminal } from '../support/recording-terminal.ts';
 
-const INSPECT = { fix: false, json: false, isRoot: true };
+const INSPECT = { fix: false, json: false, isRoot: true, asRoot };
 const MEND = { ...INSPECT, fix: true };
 let folder = '';
 
@@ -97,13 +98,54 @@ describe('doctor', () => {
     expect(terminal.errors()).toMatch(/doctor: no-such-program-here: .*ENOENT/);
   });
 
-  it('runs nothing that needs root as another user', async () => {
+  it('loads a file again that a later fix writes anew', async () => {
     const terminal = recordingTerminal();
-    const mark = join(folder, 'mark');
-    const broken = diagnosis(false, finding({ remedy: [['touch', mark]], remedyNeedsRoot: true }));
-    expect(await doctor({ ...MEND, isRoot: false }, async () => [broken], terminal)).toBe(1);
-    expect(existsSync(mark)).toBe(false);
-    expect(terminal.output()).toContain(`sudo touch ${mark}`);
+    const [file, loaded] = [join(folder, 'file'), join(folder, 'loaded')];
+    const load = ['cp', file, loaded];
+    const fix = (text: string) => [['awk', `BEGIN { print "${text}" > "${file}" }`], load];
+    const textOf = (path: string) => (existsSync(path) ? readFileSync(path, 'utf8').trim() : '');
+    const diagnose = async () => {
+      if (textOf(loaded) === 'second') return [diagnosis(true)];
+      return [diagnosis(false, finding({ remedy: fix(textOf(loaded) === '' ? 'first' : 'second') }))];
+    };
+    expect(await doctor(MEND, diagnose, terminal)).toBe(0);
+  });
+
+  describe('for a user other than root', () => {
+    const mark = () => join(folder, 'mark');
+    const broken = () => [diagnosis(false, finding({ remedy: [['touch', mark()]], remedyNeedsRoot: true }))];
+    const mend = async (sudo: string | null) => {
+      const terminal = recordingTerminal();
+      const programs = join(folder, 'programs');
+      mkdirSync(programs);
+      if (sudo !== null) writeFileSync(join(programs, 'sudo'), `#!/bin/sh\n${sudo}\n`, { mode: 0o755 });
+      const { PATH } = process.env;
+      process.env['PATH'] = sudo === null ? programs : `${programs}:${PATH}`;
+      try {
+        const diagnose = async () => (existsSync(mark()) ? [diagnosis(true)] : broken());
+        const code = await doctor({ ...MEND, isRoot: false }, diagnose, terminal);
+        return { code, terminal };
+      } finally {
+        process.env['PATH'] = PATH;
+      }
+    };
+
+    it('runs what needs root with sudo', async () => {
+      const { code, terminal } = await mend('[ "$1" = --non-interactive ] && shift && exec "$@"');
+      expect(code).toBe(0);
+      expect(terminal.errors()).toBe(`doctor: running sudo --non-interactive touch ${mark()}\n`);
+    });
+
+    it.each([
+      ['asks for a password', 'echo "sudo: a password is required" >&2; exit 1'],
+      ['is missing', null],
+    ])('prints the command where sudo %s', async (_, sudo) => {
+      const { code, terminal } = await mend(sudo);
+      expect(code).toBe(1);
+      expect(existsSync(mark())).toBe(false);
+      expect(terminal.errors()).toBe('');
+      expect(terminal.output()).toContain(`sudo touch ${mark()}`);
+    });
   });
 
   it('changes nothing that works, even where a remedy is listed', async () => {

@@ -5,23 +5,27 @@ import { commandLine } from '../output/command-line.ts';
 import type { Terminal } from '../output/terminal.ts';
 
 /**
- * Runs the fixes for the problems found, announcing each step. Each step runs once: `tried` holds those of
- * earlier rounds. A step that fails is shown. Steps that need root are only printed for other users. Returns
- * whether anything ran.
+ * Runs the fixes for the problems found, announcing each step. Each step runs once, and again only after a step of the
+ * same fix that is new: `tried` holds those of earlier rounds. A step that fails is shown. Returns whether anything ran.
+ * @param asRoot the words before a step that needs root; null: such steps do not run
  */
 export async function applyRemedies(
   findings: readonly Finding[],
-  isRoot: boolean,
+  asRoot: readonly string[] | null,
   tried: Set<string>,
   terminal: Terminal,
 ): Promise<boolean> {
   let ran = false;
   for (const finding of findings) {
     if (finding.level === 'ok' || finding.remedy.length === 0) continue;
-    if (finding.remedyNeedsRoot && !isRoot) continue;
-    for (const step of finding.remedy) {
+    const prefix = finding.remedyNeedsRoot ? asRoot : [];
+    if (prefix === null) continue;
+    let isNew = false;
+    for (const words of finding.remedy) {
+      const step = [...prefix, ...words];
       const line = commandLine(step);
-      if (tried.has(line)) continue;
+      isNew ||= !tried.has(line);
+      if (!isNew) continue;
       tried.add(line);
       ran = true;
       terminal.err(`doctor: running ${line}\n`);
