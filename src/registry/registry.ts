@@ -11,7 +11,7 @@ import type { ExposedPort, SandboxOwner } from './port-types.ts';
 import { StagedDownloads } from './records/download-staging.ts';
 import { PROCESS_OWNERS, sessionOwners } from './records/owner.ts';
 import { RecordStore } from './records/record-store.ts';
-import { sandboxRecords } from './records/sandbox-record.ts';
+import { type OwnershipRecord, sandboxRecords } from './records/sandbox-record.ts';
 import { SharedRecords } from './records/shared-records.ts';
 import { snapshotRecords } from './records/snapshot-record.ts';
 import { type Recovered, recoverSandboxes } from './recovery/recover-sandboxes.ts';
@@ -107,8 +107,13 @@ class SessionRegistry implements Registry {
   async usage(): ReturnType<Registry['usage']> {
     const sum = (counts: number[]) => counts.reduce((total, count) => total + count, 0);
     const quotas = [...this.#quotas.values()];
+    const records = await countedRecords(this.#context);
+    const served = new Set([...this.#sessions].map(({ sessionId }) => sessionId));
+    // Every replica sees those of all.
+    const isOurs = ({ owner }: OwnershipRecord) =>
+      !this.#context.owners.isShared || (owner !== null && served.has(owner.sessionId));
     return {
-      sandboxes: (await countedRecords(this.#context)).length,
+      sandboxes: records.filter(isOurs).length,
       commands: sum(quotas.map(({ commands }) => commands.used)),
       shells: sum(quotas.map(({ shells }) => shells.used)),
     };

@@ -26,7 +26,6 @@ import type {
   UploadPack,
   Workspaces,
 } from '../engines/engine.ts';
-import type { SessionEnded } from '../shared/session-ended.ts';
 import type { Logs, LogsRequest } from './log-types.ts';
 import type { ExposedPort, SandboxOwner } from './port-types.ts';
 import type { CreateRequest, CreateWait, SnapshotRequest, TakenSnapshot } from './request-types.ts';
@@ -257,12 +256,8 @@ export interface MovableSession extends Session {
   readonly state: SessionState;
   /** Takes over the sandboxes, commands and unfinished creates that the session had on another replica. */
   resume(): Promise<void>;
-  /**
-   * Ends the session here alone: its sandboxes and commands continue, for the replica that resumes it.
-   *
-   * @param reason `SessionMoved` if another replica has it already
-   */
-  leave(reason: SessionEnded): Promise<void>;
+  /** Ends the session here alone: its sandboxes, commands and creates continue, for the replica that resumes it. */
+  leave(): Promise<void>;
 }
 
 /** All sessions of this process, on one engine and one store of ownership records. */
@@ -282,7 +277,10 @@ export interface Registry {
     /** What could not be recovered, as readable messages. It is left for the next recovery. */
     failed: { id: string; reason: string }[];
   }>;
-  /** What exists now: sandboxes of this engine not owned by other servers, and commands and shells of this server. */
+  /**
+   * What exists now: sandboxes of this engine not owned by other servers (by sessions that other replicas serve),
+   * and commands and shells of this server.
+   */
   usage(): Promise<{ sandboxes: number; commands: number; shells: number }>;
   /** From now on, sandboxes show these URLs for the ports that are forwarded to this machine. */
   publishPorts(urlOf: (port: ExposedPort) => string): void;

@@ -4,6 +4,7 @@ import type { Tool, ToolContext } from '../../tools/common/tool.ts';
 import { tracedCall } from '../shared/async/traced.ts';
 import { type ErrorCode, exhaustedError, SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
+import { interrupted, SessionMoved } from '../shared/session-ended.ts';
 import { type ClientAnswers, REST } from './answer-form.ts';
 import { argumentError } from './argument-errors.ts';
 import { type CallTimeout, withCallTimeout } from './call-timeout.ts';
@@ -67,11 +68,16 @@ async function answer(
     log.debug({ tool: tool.name, duration_ms: report(null) }, 'tool call completed');
     return renderAnswer(maskAnswer(result, context.config.secrets), answers);
   } catch (error) {
-    const known =
-      error instanceof SandboxError ? error : (exhaustedError(error) ?? unexpected(error, request.name, log));
+    const known = knownError(error, request.name, context.signal, log);
     log.debug({ tool: request.name, code: known.code, duration_ms: report(known.code) }, 'tool call failed');
     return renderError(maskError(known, context.config.secrets));
   }
+}
+
+function knownError(error: unknown, tool: string, { reason }: AbortSignal, log: Logger): SandboxError {
+  if (!(error instanceof SandboxError)) return exhaustedError(error) ?? unexpected(error, tool, log);
+  // Nobody has cancelled it, and what it began goes on.
+  return error.code === 'cancelled' && reason instanceof SessionMoved ? interrupted(tool) : error;
 }
 
 /** The schemas silently ignore such a key. */

@@ -3,10 +3,12 @@ import type { CallResult } from './render.ts';
 
 /** How long a result is kept, from the creation of its task. */
 const TTL_MS = 86_400_000;
+const POLL_INTERVAL_MS = 1_000;
+/** What every task tells its client. */
+export const TASK_TIMES = { ttlMs: TTL_MS, pollIntervalMs: POLL_INTERVAL_MS };
 /** Tasks that are remembered after their end, and the bytes of their results. */
 const MAX_ENDED = 100;
 const MAX_RESULT_BYTES = 16 * 1_024 ** 2;
-const POLL_INTERVAL_MS = 1_000;
 
 /** The state of a call that continues after it was answered. Times are epoch milliseconds. */
 export interface TaskState {
@@ -45,9 +47,8 @@ export class Tasks {
   add(name: string | null, running: Promise<CallResult>, cancel: () => void): TaskState {
     const taskId = name ?? `task_${randomBytes(9).toString('hex')}`;
     const createdAt = this.#now();
-    const limits = { ttlMs: TTL_MS, pollIntervalMs: POLL_INTERVAL_MS };
     let isCancelled = false;
-    const state: TaskState = { taskId, status: 'working', createdAt, updatedAt: createdAt, ...limits };
+    const state: TaskState = { taskId, status: 'working', createdAt, updatedAt: createdAt, ...TASK_TIMES };
     const task: Task = {
       state,
       bytes: 0,

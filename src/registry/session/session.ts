@@ -2,7 +2,7 @@ import type { ListQuery, Page } from '../../engines/engine.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { unknownCommand } from '../../shared/id-errors.ts';
 import { newSessionId } from '../../shared/ids.ts';
-import type { SessionEnded } from '../../shared/session-ended.ts';
+import { SessionMoved } from '../../shared/session-ended.ts';
 import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { BackgroundCreates } from '../sandboxes/background-create.ts';
@@ -182,15 +182,15 @@ export class RegistrySession implements MovableSession {
     return resumeSession(this.#context, this.sessionId, this.#scope, parts);
   }
 
-  leave(reason: SessionEnded): Promise<void> {
-    this.#ending ??= this.#leave(reason);
+  leave(): Promise<void> {
+    this.#ending ??= this.#leave();
     return this.#ending;
   }
 
-  async #leave(reason: SessionEnded): Promise<void> {
+  async #leave(): Promise<void> {
     this.#commands.close();
     for (const { sandboxId } of this.#sandboxes.liveOwned) this.#context.engine.ownership?.giveUp(sandboxId);
-    await Promise.all([this.#scope.close(reason), this.#shells.close()]);
+    await Promise.all([this.#scope.close(new SessionMoved()), this.#shells.close()]);
     this.#transfers.close();
     this.#leases.close();
     this.#onEnd();

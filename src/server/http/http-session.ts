@@ -92,26 +92,20 @@ export class HttpSession {
    * @param isLost another replica has it already
    */
   leave({ isLost }: { isLost: boolean }): Promise<void> {
-    const reason = isLost ? new SessionMoved() : new SessionEnded();
-    this.#ending ??= this.#close((session) => session.leave(reason), reason).then(async () => {
+    this.#ending ??= this.#leave().then(async () => {
       if (!isLost) await this.#attempt(this.hold?.release());
     });
     return this.#ending;
   }
 
+  #leave(): Promise<void> {
+    return this.#close((session) => session.leave(), new SessionMoved());
+  }
+
   async #end(reason: SessionEndReason): Promise<void> {
     if (this.hold === null) return this.#close((session) => session.end(reason), new SessionEnded());
-    let isOurs = false;
-    await this.#attempt(
-      this.hold.beginEnd().then((held) => {
-        isOurs = held;
-      }),
-    );
-    // Otherwise another replica has it, or takes it once it finds out that this one cannot reach the store.
-    if (!isOurs) {
-      const moved = new SessionMoved();
-      return this.#close((session) => session.leave(moved), moved);
-    }
+    // Another replica has it, or takes it since this one cannot reach the store.
+    if (!(await this.hold.beginEnd())) return this.#leave();
     await this.#close((session) => session.end(reason), new SessionEnded());
     await this.#attempt(this.hold.remove());
   }

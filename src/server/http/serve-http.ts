@@ -34,6 +34,7 @@ import { PreviewProxy, type PreviewProxyOptions } from './previews/preview-proxy
 import { Previews } from './previews/previews.ts';
 import { serveUpgrades } from './previews/upgrades.ts';
 import { RateLimit } from './rate-limit.ts';
+import { replicaAddress } from './replicas/replica-address.ts';
 import { ReplicaService } from './replicas/replica-service.ts';
 import { refuse, sendJson } from './reply.ts';
 import { type SignalSource, shutdownSignals } from './shutdown-signals.ts';
@@ -147,7 +148,7 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     refuse(response, { status: 404, message: 'Not found; the endpoint is /mcp.' });
   };
   // Requests wait for it; a failure ends the server.
-  const joined = replicas?.start(config.http.replicaUrl ?? url, {
+  const joined = replicas?.start(replicaAddress(config.http, url, log), {
     sessions,
     callers: () => stateless.get(),
     openedCallers: () => stateless.ifUsed(async (requests) => requests),

@@ -10,6 +10,7 @@ import {
 import { z } from 'zod';
 import { TASKS_EXTENSION } from '../front/server-info.ts';
 import type { TaskState, Tasks } from '../tasks.ts';
+import type { CommandTask } from './command-task.ts';
 
 const Capabilities = z.looseObject({
   extensions: z.looseObject({ [TASKS_EXTENSION]: z.looseObject({}) }),
@@ -27,26 +28,33 @@ export function createTaskResult(state: TaskState) {
   return { resultType: 'task', ...wireTask(state), content: [] };
 }
 
+/** Finds a task that this server has not, or no longer. */
+type FindCommandTask = (taskId: string, context: ServerContext) => Promise<CommandTask | null>;
+
 /** Answers `tasks/get`, `tasks/update` and `tasks/cancel`. */
-export function serveTasks(server: Server, tasks: Tasks): void {
-  const find = (taskId: string, context: ServerContext): TaskState => {
+export function serveTasks(server: Server, tasks: Tasks, findCommandTask: FindCommandTask): void {
+  const find = async (taskId: string, context: ServerContext): Promise<CommandTask> => {
     if (!declaresTasks(context)) {
       const requiredCapabilities = { extensions: { [TASKS_EXTENSION]: {} } };
       throw new MissingRequiredClientCapabilityError({ requiredCapabilities });
     }
     const state = tasks.get(taskId);
-    if (state !== null) return state;
+    if (state !== null) return { state, cancel: async () => void tasks.cancel(taskId) };
+    const command = await findCommandTask(taskId, context);
+    if (command !== null) return command;
     throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'There is no such task.');
   };
-  server.setRequestHandler('tasks/get', { params }, ({ taskId }, context) => wireTask(find(taskId, context)));
+  server.setRequestHandler('tasks/get', { params }, async ({ taskId }, context) =>
+    wireTask((await find(taskId, context)).state),
+  );
   // No task ever asks for input: questions are asked before the work starts.
-  server.setRequestHandler('tasks/update', { params }, ({ taskId }, context) => {
-    find(taskId, context);
+  server.setRequestHandler('tasks/update', { params }, async ({ taskId }, context) => {
+    await find(taskId, context);
     return {};
   });
-  server.setRequestHandler('tasks/cancel', { params }, ({ taskId }, context) => {
-    find(taskId, context);
-    tasks.cancel(taskId);
+  server.setRequestHandler('tasks/cancel', { params }, async ({ taskId }, context) => {
+    const { cancel } = await find(taskId, context);
+    await cancel();
     return {};
   });
 }

@@ -72,6 +72,28 @@ describe('a command that outlasts its wait', () => {
     expect(structuredContent).toMatchObject({ status: 'finished', ended_by: 'cancelled' });
   });
 
+  it('is a task also where another connection has started it, or its conversation has ended', async () => {
+    const server = await startHttp();
+    const { call, get, send } = clientOf(server);
+    await call('sandbox_create');
+    const start = async () => {
+      const { structuredContent } = await call('sandbox_run_command_detached', { cmd: 'sleep' });
+      return z.looseObject({ command_id: z.string() }).parse(structuredContent).command_id;
+    };
+    const finished = await start();
+    expect(await get(finished)).toMatchObject({ taskId: finished, status: 'working' });
+    server.world.engine.commands.finish(finished, 3);
+    expect(await get(finished)).toMatchObject({
+      status: 'completed',
+      result: { structuredContent: { command_id: finished, exit_code: 3 } },
+    });
+    const cancelled = await start();
+    await send('tasks/cancel', { taskId: cancelled });
+    expect(await get(cancelled)).toMatchObject({ status: 'cancelled' });
+    for (const taskId of ['cmd_222222222222_22222222', 'task_1', '../x'])
+      expect((await send('tasks/get', { taskId })).error).toMatchObject({ code: -32602 });
+  });
+
   it('is handed off as before to a client that does not know tasks', async () => {
     const { call, send } = clientOf(await startHttp(), {});
     await call('sandbox_create');

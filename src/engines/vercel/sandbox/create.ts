@@ -35,6 +35,8 @@ import { checkSource, fetchedSource, sourceFailure, tooSlow } from './source.ts'
 
 /** How long a cancelled caller waits for the cleanup; the rest continues in the background. */
 const UNDO_MS = 10_000;
+/** How long a server that leaves a create to another replica waits for it. */
+const LEAVE_MS = 1_000;
 const FIND_MS = 15_000;
 /** How much longer than the sandbox's own timeout to wait for the response to its creation. */
 const START_MS = 10_000;
@@ -81,7 +83,8 @@ export class Creations {
       // Fetching a source may take minutes more.
       const isKept = () => source === null || signal.reason instanceof SessionMoved;
       const onAbort = () => (isKept() ? undefined : this.#takeBack(sandboxId));
-      return await orUndone(making, signal, onAbort, UNDO_MS);
+      const waitMs = () => (signal.reason instanceof SessionMoved ? LEAVE_MS : UNDO_MS);
+      return await orUndone(making, signal, onAbort, waitMs);
     } finally {
       void Promise.allSettled([making]).then(() => this.#pending.delete(sandboxId));
     }

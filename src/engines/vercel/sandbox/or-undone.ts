@@ -3,21 +3,21 @@ import { SandboxError } from '../../../shared/errors.ts';
 import type { Sandbox } from '../../engine.ts';
 
 /**
- * The result of `making`. When the signal fires, `undo` is called, and the wait ends `undoMs` milliseconds
+ * The result of `making`. When the signal fires, `undo` is called, and the wait ends `waitMs()` milliseconds
  * later at the latest.
  */
 export async function orUndone(
   making: Promise<Sandbox>,
   signal: AbortSignal,
   undo: () => Promise<unknown> | undefined,
-  undoMs: number,
+  waitMs: () => number,
 ): Promise<Sandbox> {
   let timer: NodeJS.Timeout | undefined;
   let release = (): void => {};
   const givenUp = new Promise<never>((_resolve, reject) => {
     release = onAbort(signal, () => {
       void undo();
-      timer = setTimeout(() => reject(cancelled(signal)), undoMs);
+      timer = setTimeout(() => reject(cancelled(signal)), waitMs());
     });
   });
   try {

@@ -1,3 +1,4 @@
+import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import type { Clock, Timer } from '../../../shared/clock.ts';
 import type { Logger } from '../../../shared/log.ts';
 import type { Replica } from '../../../shared/store/replica.ts';
@@ -6,6 +7,8 @@ import { type Claimed, SessionDirectory } from './session-directory.ts';
 
 /** Together with the lease of a replica, a dead one's sessions are taken over in less than 15 s. */
 const SCAN_MS = 2_000;
+/** Sessions of a dead replica that are taken over at a time. */
+const AT_A_TIME = 8;
 
 /** Serves sessions of either kind. */
 export interface SessionServer {
@@ -76,10 +79,9 @@ export class ReplicaService {
   async #scan(): Promise<void> {
     try {
       if (!this.#replica.isCurrent()) return;
-      for (const { sessionId } of await this.directory.orphans()) {
-        if (this.#stopped) return;
-        await this.#takeOver(sessionId);
-      }
+      await mapConcurrent(await this.directory.orphans(), AT_A_TIME, ({ sessionId }) =>
+        this.#takeOver(sessionId),
+      );
     } catch (error) {
       this.#log.warn({ err: error }, 'Could not look for the sessions of dead replicas.');
     }
@@ -87,6 +89,7 @@ export class ReplicaService {
 
   /** Never rejects: one session must not keep the others from being taken over. */
   async #takeOver(sessionId: string): Promise<void> {
+    if (this.#stopped) return;
     try {
       const claimed = await this.directory.claim(sessionId);
       if (claimed === null || 'servedAt' in claimed || this.#servers === null) return;

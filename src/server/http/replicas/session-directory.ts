@@ -1,10 +1,14 @@
 import type { SessionState } from '../../../registry/types.ts';
+import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { SandboxError } from '../../../shared/errors.ts';
 import { SESSIONS } from '../../../shared/store/collections.ts';
 import type { Replica } from '../../../shared/store/replica.ts';
 import { change } from '../../../shared/store/store.ts';
 import { SessionHold } from './session-hold.ts';
 import { parseSession, type SessionRecord } from './session-record.ts';
+
+/** Replicas whose leases are read at a time. */
+const AT_A_TIME = 8;
 
 /** What identifies a session, for whoever creates it. */
 export type NewSession = Pick<SessionRecord, 'sessionId' | 'principal' | 'conversation' | 'http'>;
@@ -84,7 +88,9 @@ export class SessionDirectory {
     const others = new Set(records.flatMap(({ replica }) => (replica === null ? [] : [replica])));
     others.delete(this.replica.id);
     const living = new Set([this.replica.id]);
-    for (const other of others) if ((await this.replica.urlOf(other)) !== null) living.add(other);
+    await mapConcurrent([...others], AT_A_TIME, async (other) => {
+      if ((await this.replica.urlOf(other)) !== null) living.add(other);
+    });
     return records.filter(({ replica }) => replica === null || !living.has(replica));
   }
 

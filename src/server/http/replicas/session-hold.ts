@@ -1,8 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { SessionState } from '../../../registry/types.ts';
 import { SESSIONS } from '../../../shared/store/collections.ts';
 import type { Replica } from '../../../shared/store/replica.ts';
 import { change } from '../../../shared/store/store.ts';
 import { parseSession, type SessionRecord } from './session-record.ts';
+
+/** How long a change is tried again while the store does not answer: longer than this replica keeps its lease then. */
+const INSIST_MS = 15_000;
+const PAUSE_MS = 100;
 
 /**
  * This replica's right to a session. It ends when another replica takes the session over, after this one could
@@ -41,22 +46,38 @@ export class SessionHold {
 
   /**
    * Decides that the session ends. From then on whoever serves it only ends it. False if another replica has
-   * it: nothing of it may be ended here.
+   * it, or will have it because this one does not reach the store: nothing of it may be ended here. Never rejects.
    */
   async beginEnd(): Promise<boolean> {
     await this.#last;
-    return this.#update((record) => ({ ...record, isEnding: true }));
+    return this.#insist((record) => ({ ...record, isEnding: true }));
   }
 
   /** Removes the session, which has ended. */
   async remove(): Promise<void> {
-    if (await this.#update(() => null)) await this.#replica.store.drop(this.events);
+    if (await this.#insist(() => null)) await this.#replica.store.drop(this.events);
   }
 
   /** Leaves the session to another replica. */
   async release(): Promise<void> {
     await this.#last;
     await this.#update((record) => ({ ...record, replica: null }));
+  }
+
+  /**
+   * The same as `#update`, again and again while the store does not answer: as long as this replica lives, nobody
+   * else ends the session. Without the store it loses its lease soon, and others take the session over.
+   */
+  async #insist(changed: (record: SessionRecord) => SessionRecord | null): Promise<boolean> {
+    const until = performance.now() + INSIST_MS;
+    while (this.mayCount && performance.now() < until) {
+      try {
+        return await this.#update(changed);
+      } catch {
+        await delay(PAUSE_MS);
+      }
+    }
+    return false;
   }
 
   /** False if this replica no longer has the session. */

@@ -2,8 +2,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
-import { SandboxError } from '../../../shared/errors.ts';
 import type { Logger } from '../../../shared/log.ts';
+import { interrupted } from '../../../shared/session-ended.ts';
 import { change, type Store } from '../../../shared/store/store.ts';
 import { renderError } from '../../render.ts';
 import { BoundedEventStore, type EventJournal, type StoredEvent } from '../event-store.ts';
@@ -83,7 +83,8 @@ export class SharedEvents {
     );
     for (const [, { streamId, call }] of stored) {
       if (call === undefined || stored.some(([, event]) => answers(event, streamId, call))) continue;
-      await this.events.storeEvent(streamId, { jsonrpc: '2.0', id: call.id, result: interrupted(call) });
+      const result = renderError(interrupted(call.tool));
+      await this.events.storeEvent(streamId, { jsonrpc: '2.0', id: call.id, result });
     }
   }
 
@@ -128,16 +129,4 @@ function parseEvent(text: string): ParsedEvent | null {
 function answers({ streamId, message }: ParsedEvent, stream: string, { id }: Call): boolean {
   if (streamId !== stream || !('id' in message) || message.id !== id) return false;
   return 'result' in message || 'error' in message;
-}
-
-function interrupted({ tool }: Call) {
-  const error = new SandboxError(
-    'unavailable',
-    `The replica that ran ${tool} has ended before it answered.`,
-    {
-      hint: 'Check with session_info or sandbox_list what it has done before you repeat it; sandboxes and commands continue.',
-      details: { tool },
-    },
-  );
-  return renderError(error);
 }

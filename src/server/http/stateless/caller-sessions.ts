@@ -219,9 +219,8 @@ export class CallerSessions {
   }
 
   #leave(key: string, entry: Entry, { isLost }: { isLost: boolean }): void {
-    const reason = isLost ? new SessionMoved() : new SessionEnded();
-    this.#finish(key, entry, reason, async () => {
-      await entry.opened.leave(reason);
+    this.#finish(key, entry, new SessionMoved(), async () => {
+      await entry.opened.leave();
       if (!isLost) await entry.hold?.release();
     });
   }
@@ -230,7 +229,7 @@ export class CallerSessions {
     const { hold, opened } = entry;
     this.#finish(key, entry, new SessionEnded(), async () => {
       // Another replica may have it.
-      if (hold !== null && !(await hold.beginEnd())) return opened.leave(new SessionMoved());
+      if (hold !== null && !(await hold.beginEnd())) return opened.leave();
       await opened.end(reason);
       await hold?.remove();
     });

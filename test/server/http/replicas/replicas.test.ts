@@ -9,9 +9,12 @@ import { systemClock } from '../../../../src/shared/clock.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
 import { FilesStore } from '../../../../src/shared/store/files-store.ts';
 import { Replica } from '../../../../src/shared/store/replica.ts';
+import { storeUnavailable } from '../../../../src/shared/store/store.ts';
 import type { MemoryEngine } from '../../../fakes/memory-engine.ts';
 import { defaultConfig, neverAborted, openWorld } from '../../../registry/support/registry.ts';
-import { connect, type HttpServer, post, startHttp } from '../support/http-server.ts';
+import { textOf } from '../../support/connected-server.ts';
+import { connect, type HttpServer, INITIALIZE, post, startHttp } from '../support/http-server.ts';
+import { connectNewest } from '../support/newest-client.ts';
 
 const TOKENS = { ann: 'token-of-ann-0123456789', bob: 'token-of-bob-0123456789' };
 const ENV = { SANDBOX_MCP_AUTH_TOKENS: `ann:${TOKENS.ann},bob:${TOKENS.bob}` };
@@ -27,14 +30,47 @@ const Info = z.looseObject({
   }),
 });
 
-/** Two replicas, and what they share. */
-async function startTwo() {
+/** A store that can stop answering. */
+class FailingStore extends FilesStore {
+  isDown = false;
+  /** How often it did not answer. */
+  refused = 0;
+
+  override read(collection: string, id: string): Promise<string | null> {
+    return this.#unlessDown(() => super.read(collection, id));
+  }
+
+  override all(collection: string): Promise<Map<string, string>> {
+    return this.#unlessDown(() => super.all(collection));
+  }
+
+  override swap(
+    collection: string,
+    id: string,
+    before: string | null,
+    after: string | null,
+  ): Promise<boolean> {
+    return this.#unlessDown(() => super.swap(collection, id, before, after));
+  }
+
+  async #unlessDown<Answer>(answer: () => Promise<Answer>): Promise<Answer> {
+    if (!this.isDown) return answer();
+    this.refused += 1;
+    throw storeUnavailable(new Error('down'));
+  }
+}
+
+/** The lease of a replica is renewed often, so that one that was lost is noticed soon. */
+const TIMES = { leaseMs: 9_000, renewalMs: 20, marginMs: 2_000 };
+
+/** Two replicas, and what they share. `now`: the monotonic clock of the first one. */
+async function startTwo(now?: () => number) {
   const folder = await mkdtemp(join(tmpdir(), 'replicas-'));
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
-  const store = new FilesStore(join(folder, 'store'));
+  const store = new FailingStore(join(folder, 'store'));
   const world = openWorld();
   const log = createLogger('silent');
-  const start = async (): Promise<Started> => {
+  const start = async (monotonic?: () => number): Promise<Started> => {
     const { engine, stateDir } = world;
     const registry = createRegistry({
       engine,
@@ -44,11 +80,12 @@ async function startTwo() {
       stateDir,
       store,
     });
-    const replica = new Replica({ store, log, clock: systemClock });
+    const watched = monotonic && { now: monotonic, times: TIMES };
+    const replica = new Replica({ store, log, clock: systemClock, ...watched });
     const server = await startHttp({ env: ENV, world: { ...world, registry }, replica });
     return { ...server, replica };
   };
-  return { store, engine: world.engine, a: await start(), b: await start() };
+  return { store, engine: world.engine, a: await start(now), b: await start() };
 }
 
 /** A session of ann at a replica, with a sandbox. */
@@ -56,7 +93,7 @@ async function annAt(server: HttpServer) {
   const { client, transport } = await connect(server, TOKENS.ann);
   const { structuredContent } = await client.callTool({ name: 'sandbox_create', arguments: {} });
   const { sandbox_id: sandboxId } = z.looseObject({ sandbox_id: z.string() }).parse(structuredContent);
-  return { sandboxId, session: { 'mcp-session-id': transport.sessionId ?? '' } };
+  return { client, sandboxId, session: { 'mcp-session-id': transport.sessionId ?? '' } };
 }
 
 const as = (name: keyof typeof TOKENS) => ({ authorization: `Bearer ${TOKENS[name]}` });
@@ -65,6 +102,12 @@ async function infoAt(server: HttpServer, session: Record<string, string>) {
   const answer = await post(server, INFO, { ...as('ann'), ...session });
   const [, data = '{}'] = /^data: (\{.*)$/m.exec(await answer.text()) ?? [];
   return Info.parse(JSON.parse(data)).result.structuredContent;
+}
+
+/** How many sandboxes a replica counts as its own. */
+async function countedAt({ url }: HttpServer): Promise<number> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return Number(/^sandbox_mcp_in_use\{kind="sandboxes"\} (\d+)$/m.exec(text)?.[1]);
 }
 
 async function deleteAt({ url }: HttpServer, session: Record<string, string>): Promise<number> {
@@ -80,6 +123,7 @@ it('a request reaches the session at any replica, and nobody else’s', async ()
   const { sandboxId, session } = await annAt(a);
   expect(await infoAt(b, session)).toEqual(await infoAt(a, session));
   expect(await infoAt(b, session)).toMatchObject({ current_sandbox_id: sandboxId });
+  expect([await countedAt(a), await countedAt(b)]).toEqual([1, 0]);
   expect((await post(b, INFO, { ...as('bob'), ...session })).status).toBe(404);
   expect((await post(b, INFO, session)).status).toBe(401);
   expect((await post(b, INFO, { ...as('ann'), 'mcp-session-id': 'unknown' })).status).toBe(404);
@@ -93,11 +137,17 @@ it('a request reaches the session at any replica, and nobody else’s', async ()
 
 it('a replica that ends in order leaves its sessions to the others', async () => {
   const { engine, a, b } = await startTwo();
-  const { sandboxId, session } = await annAt(a);
+  const { client, sandboxId, session } = await annAt(a);
+  const waiting = client.callTool({ name: 'sandbox_run_command', arguments: { cmd: 'sleep' } });
+  await expect.poll(() => engine.commands.list(sandboxId)).toHaveLength(1);
   const before = await infoAt(a, session);
   a.signal();
+  // Ends the wait for running calls.
+  a.signal();
+  expect(textOf(await waiting)).toContain('Error (unavailable): The replica that ran sandbox_run_command');
   await a.ended;
   expect(await statusOf(engine, sandboxId)).toBe('running');
+  expect(await engine.commands.list(sandboxId)).toMatchObject([{ status: 'running' }]);
   expect(await infoAt(b, session)).toEqual(before);
   expect(await deleteAt(b, session)).toBe(200);
   expect(await statusOf(engine, sandboxId)).toBe('stopped');
@@ -114,4 +164,71 @@ it('a replica that does not know yet that others have taken over ends nothing', 
   expect(await deleteAt(a, session)).toBe(200);
   expect(await statusOf(engine, sandboxId)).toBe('running');
   expect(await infoAt(b, session)).toMatchObject({ current_sandbox_id: sandboxId });
+});
+
+it('requests without sessions reach what serves their conversation, and another replica continues it', async () => {
+  const { engine, a, b } = await startTwo();
+  const options = { mode: 'pin', token: TOKENS.ann } as const;
+  const [atA, atB] = [await connectNewest(a, options), await connectNewest(b, options)];
+  const { sandbox_id: sandboxId } = await atA.call('sandbox_create', {}, 'work');
+  expect(await atB.call('sandbox_get', {}, 'work')).toMatchObject({ sandbox_id: sandboxId });
+  expect(await atB.call('sandbox_get')).toMatchObject({ sandbox_id: sandboxId });
+  const bob = await connectNewest(b, { mode: 'pin', token: TOKENS.bob });
+  expect((await bob.call('sandbox_get', {}, 'work')).text).toContain('no current sandbox');
+  const { session_id: sessionId } = await atA.call('session_info', {}, 'work');
+
+  const waiting = atB.call('sandbox_run_command', { cmd: 'sleep' }, 'work');
+  await expect.poll(() => engine.commands.list(String(sandboxId))).toHaveLength(1);
+  engine.changeMs = 300;
+  const creating = atA.call('sandbox_create', {}, 'work');
+  await expect.poll(async () => (await engine.list()).items).toHaveLength(2);
+  a.signal();
+  a.signal();
+  expect((await waiting).text).toContain('Error (unavailable): The replica that ran sandbox_run_command');
+  expect((await creating).text).toContain('Error (unavailable): The replica that ran sandbox_create');
+  await a.ended;
+  engine.changeMs = 0;
+  const info = await atB.call('session_info', {}, 'work');
+  expect(info).toMatchObject({ session_id: sessionId, current_sandbox_id: sandboxId });
+  expect(await engine.commands.list(String(sandboxId))).toMatchObject([{ status: 'running' }]);
+  // It completes the create.
+  const late = (await engine.list()).items.find((sandbox) => sandbox.sandboxId !== sandboxId)?.sandboxId;
+  const lateStatus = async () => (await atB.call('sandbox_get', { sandbox_id: late }, 'work'))['status'];
+  await expect.poll(lateStatus).toBe('running');
+  expect(await countedAt(b)).toBe(2);
+});
+
+it('an outage of the store fails calls, and what was to end meanwhile ends afterwards', async () => {
+  const { engine, store, a } = await startTwo();
+  const { client, sandboxId, session } = await annAt(a);
+  store.isDown = true;
+  const listed = await client.callTool({ name: 'sandbox_list', arguments: {} });
+  expect(textOf(listed)).toContain('Error (unavailable)');
+  const refused = await post(a, INITIALIZE, as('ann'));
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
+  const { refused: before } = store;
+  const deleted = deleteAt(a, session);
+  await expect.poll(() => store.refused).toBeGreaterThan(before + 1);
+  expect(await statusOf(engine, sandboxId)).toBe('running');
+  store.isDown = false;
+  expect(await deleted).toBe(200);
+  expect(await statusOf(engine, sandboxId)).toBe('stopped');
+  expect((await post(a, INFO, { ...as('ann'), ...session })).status).toBe(404);
+});
+
+it('a replica that has lost the store ends nothing, and serves its sessions again once it is back', async () => {
+  let now = 0;
+  const { engine, store, a } = await startTwo(() => now);
+  const { sandboxId, session } = await annAt(a);
+  const { id } = a.replica;
+  store.isDown = true;
+  now = TIMES.leaseMs;
+  await expect.poll(async () => (await post(a, INFO, { ...as('ann'), ...session })).status).toBe(503);
+  expect(await deleteAt(a, session)).toBe(503);
+  store.isDown = false;
+  // By then it has run out.
+  await store.release(`replica:${id}`, a.url);
+  await expect.poll(() => a.replica.isCurrent()).toBe(true);
+  expect(await infoAt(a, session)).toMatchObject({ current_sandbox_id: sandboxId });
+  expect(await statusOf(engine, sandboxId)).toBe('running');
 });

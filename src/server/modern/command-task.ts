@@ -1,0 +1,65 @@
+import type { ServerContext } from '@modelcontextprotocol/server';
+import type { CommandHandle, Session } from '../../registry/types.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import { sandboxIdOfCommand } from '../../shared/ids.ts';
+import { sharedAnswersFor } from '../answer-form.ts';
+import { TASK_TIMES, type TaskState } from '../tasks.ts';
+import type { ServerOptions, ToolCalls } from '../tool-calls.ts';
+
+/** A command as a task, whoever answered the call that started it. */
+export interface CommandTask {
+  readonly state: TaskState;
+  cancel(): Promise<void>;
+}
+
+/**
+ * Finds a command by the id of its task: another replica may have answered its call, or its conversation has ended
+ * here. Null if the principal has no such command.
+ */
+export async function findCommandTask(
+  calls: ToolCalls,
+  { session, config }: Pick<ServerOptions, 'session' | 'config'>,
+  taskId: string,
+  { mcpReq }: ServerContext,
+): Promise<CommandTask | null> {
+  const { signal } = mcpReq;
+  const found = sandboxIdOfCommand(taskId) === null ? null : await find(session, taskId, signal);
+  if (found === null) return null;
+  const { handle, command } = found;
+  const cancel = async (): Promise<void> => {
+    if (command.status === 'running') await handle.kill('SIGKILL', 'cancelled', signal);
+  };
+  const state = {
+    taskId,
+    createdAt: command.startedAt,
+    updatedAt: command.startedAt + command.durationMs,
+    ...TASK_TIMES,
+  };
+  if (command.status === 'running') return { cancel, state: { ...state, status: 'working' } };
+  if (command.endedBy === 'cancelled') return { cancel, state: { ...state, status: 'cancelled' } };
+  const result = await calls.call({
+    name: 'command_wait',
+    arguments: { command_id: taskId, wait_ms: 0 },
+    progressToken: undefined,
+    meta: undefined,
+    answers: sharedAnswersFor(config.answers, undefined),
+    ask: null,
+    signal,
+    notify: async () => {},
+  });
+  return { cancel, state: { ...state, status: 'completed', result } };
+}
+
+async function find(
+  session: Session,
+  commandId: string,
+  signal: AbortSignal,
+): Promise<{ handle: CommandHandle; command: Awaited<ReturnType<CommandHandle['get']>> } | null> {
+  try {
+    const handle = await session.command(commandId);
+    return { handle, command: await handle.get(signal) };
+  } catch (error) {
+    if (error instanceof SandboxError && error.code === 'not_found') return null;
+    throw error;
+  }
+}
