@@ -99,7 +99,7 @@ function buildProgram(
   )
     .argument('[client]', 'such as claude-code, cursor or vscode')
     .option('--remove', 'take it out again')
-    .option('--yes', 'change the files without asking')
+    .option('--yes', 'do not ask before files are changed, or before this machine is prepared for sandboxes')
     .option('--container', 'start the server with docker or podman, as is done on macOS and Windows')
     .option('--image <image>', "the server's container image, if not the one of this version")
     .addHelpText('after', '\nFlags before `setup` become flags of the server.');
@@ -138,17 +138,12 @@ function addDoctor(dependencies: Dependencies, terminal: Terminal, verb: AddVerb
   verb(
     'doctor',
     'check what each engine needs on this machine and show how to fix what is missing',
-    (config, command) =>
-      doctor(
-        {
-          fix: hasOption(command, 'fix'),
-          json: hasOption(command, 'json'),
-          isRoot: process.geteuid?.() === 0,
-          asRoot,
-        },
-        () => dependencies.diagnose(config),
-        terminal,
-      ),
+    (config, command) => {
+      const isRoot = process.geteuid?.() === 0;
+      const [fix, json] = [hasOption(command, 'fix'), hasOption(command, 'json')];
+      const options = { fix, json, isRoot, asRoot: () => asRoot(isRoot) };
+      return doctor(options, () => dependencies.diagnose(config), terminal);
+    },
   )
     .option('--fix', 'run the fixes; those for root with sudo, if it asks for no password')
     .option('--json', 'print the findings as JSON');

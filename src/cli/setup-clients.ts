@@ -8,6 +8,8 @@ import type { Dependencies } from './dependencies.ts';
 import type { Terminal } from './output/terminal.ts';
 import { containerCommand } from './setup/container-command.ts';
 import { findContainerProgram, pullImage } from './setup/container-program.ts';
+import { asRoot } from './verbs/as-root.ts';
+import { prepareMachine } from './verbs/prepare-machine.ts';
 import { type SetupRequest, setup } from './verbs/setup.ts';
 
 /** A client starts the server in a folder of its own choice. */
@@ -29,7 +31,7 @@ export interface SetupClientsRequest extends Omit<SetupRequest, 'serverFor' | 'p
 export async function setupClients(
   request: SetupClientsRequest,
   config: Config,
-  dependencies: Pick<Dependencies, 'self' | 'ask' | 'version'>,
+  dependencies: Pick<Dependencies, 'self' | 'ask' | 'version' | 'diagnose'>,
   terminal: Terminal,
   platform: NodeJS.Platform = process.platform,
 ): Promise<number> {
@@ -48,9 +50,9 @@ export async function setupClients(
 
 /** In a container where the machine cannot run sandboxes itself, unless they are to run in the cloud. */
 async function chosenServer(
-  { flags, container, image }: SetupClientsRequest,
+  { flags, container, image, yes }: SetupClientsRequest,
   config: Config,
-  { self, version }: Pick<Dependencies, 'self' | 'version'>,
+  { self, version, ask, diagnose }: Pick<Dependencies, 'self' | 'ask' | 'version' | 'diagnose'>,
   platform: NodeJS.Platform,
   terminal: Terminal,
 ): Promise<Pick<SetupRequest, 'serverFor' | 'prepare'>> {
@@ -58,7 +60,16 @@ async function chosenServer(
   const inContainer = container || image !== null || (platform !== 'linux' && config.engine !== 'vercel');
   if (!inContainer) {
     const command = { command: self.command, args: [...self.args, ...flagArguments(flags, absolute)] };
-    return { serverFor: () => command, prepare: async () => {} };
+    const isRoot = process.geteuid?.() === 0;
+    const surroundings = {
+      ask,
+      isRoot,
+      terminal,
+      asRoot: () => asRoot(isRoot),
+      diagnose: () => diagnose(config),
+    };
+    const prepare = () => prepareMachine(yes, surroundings);
+    return { serverFor: () => command, prepare: config.engine === 'vercel' ? async () => {} : prepare };
   }
   const refused = HOST_FLAGS.find((name) => flags.has(name));
   if (refused !== undefined)

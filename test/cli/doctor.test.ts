@@ -7,7 +7,7 @@ import { doctor } from '../../src/cli/verbs/doctor.ts';
 import type { Diagnosis, Finding } from '../../src/engines/engine.ts';
 import { recordingTerminal } from '../support/recording-terminal.ts';
 
-const INSPECT = { fix: false, json: false, isRoot: true, asRoot };
+const INSPECT = { fix: false, json: false, isRoot: true, asRoot: () => asRoot(true) };
 const MEND = { ...INSPECT, fix: true };
 let folder = '';
 
@@ -123,7 +123,11 @@ describe('doctor', () => {
       process.env['PATH'] = sudo === null ? programs : `${programs}:${PATH}`;
       try {
         const diagnose = async () => (existsSync(mark()) ? [diagnosis(true)] : broken());
-        const code = await doctor({ ...MEND, isRoot: false }, diagnose, terminal);
+        const code = await doctor(
+          { ...MEND, isRoot: false, asRoot: () => asRoot(false) },
+          diagnose,
+          terminal,
+        );
         return { code, terminal };
       } finally {
         process.env['PATH'] = PATH;

@@ -64,7 +64,7 @@ async function entry({
     image: image ?? null,
   };
   const self = { command: '/usr/bin/node', args: ['/opt/main.js'] };
-  const dependencies = { self, ask: async () => null, version: '1.2.3' };
+  const dependencies = { self, ask: async () => null, version: '1.2.3', diagnose: async () => [] };
   const code = await setupClients(request, config, dependencies, terminal, platform);
   expect(code).toBe(0);
   const file = readFileSync(join(home, '.cursor/mcp.json'), 'utf8');
@@ -158,7 +158,12 @@ describe('setup in a container', () => {
       container: true,
       image: null,
     };
-    const dependencies = { self: { command: '', args: [] }, ask: async () => null, version: '1.2.3' };
+    const dependencies = {
+      self: { command: '', args: [] },
+      ask: async () => null,
+      version: '1.2.3',
+      diagnose: async () => [],
+    };
     await setupClients(request, config, dependencies, recordingTerminal(), 'linux');
     const volumes = ['.cursor/mcp.json', '.gemini/settings.json'].map((file) => {
       const { args } = settings.parse(JSON.parse(readFileSync(join(home, file), 'utf8'))).mcpServers.sandbox;

@@ -276,7 +276,7 @@ describe('setup', () => {
     const config = loadConfig(flags, { env: {}, cwd: home, homeDir: home, isRoot: false });
     const self = { command: 'node', args: ['main.js'] };
     const request = { client: 'cursor', remove: false, yes: true, flags, container: false, image: null };
-    const dependencies = { self, ask: async () => null, version: '1.2.3' };
+    const dependencies = { self, ask: async () => null, version: '1.2.3', diagnose: async () => [] };
     await setupClients(request, config, dependencies, recordingTerminal(), 'linux');
     expect(entryIn('cursor', readFileSync(join(home, '.cursor/mcp.json'), 'utf8'))).toEqual({
       command: 'node',

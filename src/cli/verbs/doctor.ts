@@ -11,7 +11,7 @@ export interface DoctorOptions {
   json: boolean;
   isRoot: boolean;
   /** The words before a command that has to run as root; null if this user cannot run it. */
-  asRoot(isRoot: boolean): Promise<readonly string[] | null>;
+  asRoot(): Promise<readonly string[] | null>;
 }
 
 /**
@@ -25,7 +25,7 @@ export async function doctor(
 ): Promise<number> {
   let diagnoses = await diagnose();
   const tried = new Set<string>();
-  const prefix = options.fix ? await options.asRoot(options.isRoot) : null;
+  const prefix = options.fix ? await options.asRoot() : null;
   for (let round = 0; options.fix && round < MAX_ROUNDS; round += 1) {
     const findings = diagnoses.flatMap((diagnosis) => diagnosis.findings);
     if (!(await applyRemedies(findings, prefix, tried, terminal))) break;
