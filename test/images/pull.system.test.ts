@@ -15,6 +15,7 @@ import type { ImageSettings } from '../../src/config/config.ts';
 import type { PullState } from '../../src/engines/engine.ts';
 import { createRequest, timeoutSignal } from '../conformance/support/requests.ts';
 import { busyboxEntries, dockerArchive, tarOf } from '../support/archives.ts';
+import { needs } from '../support/needs.ts';
 import { runVerb } from '../support/run-verb.ts';
 import { startCompanyProxy } from './support/company-proxy.ts';
 import { type ImagePlace, openImagePlace } from './support/image-place.ts';
@@ -38,7 +39,7 @@ const busybox = busyboxEntries();
 const missing = missingTools('umoci', 'skopeo', 'docker-registry');
 const skipped = missing ?? (busybox === null ? 'needs busybox-static' : null);
 
-describe.skipIf(skipped !== null)(`images of a registry${skipped === null ? '' : ` (${skipped})`}`, () => {
+describe('images of a registry', needs(skipped ?? '', skipped === null), () => {
   let tools: ImageTools;
   let registry: RealRegistry;
   let proxy: Proxy;

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { timeoutSignal } from '../conformance/support/requests.ts';
+import { needs } from '../support/needs.ts';
 import { type ImagePlace, openImagePlace } from './support/image-place.ts';
 import {
   changeUpper,
@@ -52,7 +53,7 @@ const ARCHIVERS = {
   'BusyBox tar': ['busybox', 'tar', '-cf'],
 } satisfies Record<string, string[]>;
 
-describe.skipIf(missing !== null)(`images of real tools${missing === null ? '' : ` (${missing})`}`, () => {
+describe('images of real tools', needs(missing ?? '', missing === null), () => {
   let tools: ImageTools;
   let place: ImagePlace;
   let base: number;

@@ -27,7 +27,11 @@ beforeAll(async () => {
   const sources = [...own, ...names.map((name) => join(agent, name))];
   await run('cc', [...flags, ...sanitizers, '-o', join(folder, 'driver'), ...sources]);
 });
-afterAll(() => rm(folder, { recursive: true, force: true }));
+afterAll(async () => {
+  // The frames change modes below it.
+  await run('chmod', ['-R', 'u+rwX', folder]);
+  await rm(folder, { recursive: true, force: true });
+});
 
 describe('mutated frames', () => {
   it('raise no sanitizer report', async () => {

@@ -81,9 +81,10 @@ describe('the vercel engine after a snapshot', () => {
   });
 
   describe('that failed, but whose timestamp remains in the session', () => {
-    const snapshottedAt = Date.now();
+    let snapshottedAt: number;
 
     beforeEach(async () => {
+      snapshottedAt = Date.now();
       let fail = (): void => {};
       const failed = new Promise<void>((resolve) => {
         fail = resolve;

@@ -107,6 +107,8 @@ it.for([false, true])(
       const [sandboxId = '', state = '', guards = ''] = String(line).split(' ');
       if (state === '') {
         child.kill('SIGKILL');
+        await exited;
+        await engine.forget(sandboxId, timeoutSignal());
         return context.skip('needs cgroups');
       }
       const now = async () => (await readFile(state, 'utf8')).trim();
