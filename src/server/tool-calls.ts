@@ -121,7 +121,9 @@ export class ToolCalls {
     progress: Progress,
     detach: ((name: string | null) => void) | null,
   ): Promise<CallResult> {
-    const { session, config, log, softTimeoutMs, callTimeout, onOutcome } = this.#options;
+    const { session, config, log, callTimeout, onOutcome } = this.#options;
+    const softTimeoutMs = this.#options.softTimeoutMs ?? config.callTimeoutMs - UNDO_MS;
+    const softDeadline = performance.now() + softTimeoutMs;
     const lifted = new AbortController();
     const continueAsTask = (name: string | null): void => {
       lifted.abort();
@@ -136,7 +138,8 @@ export class ToolCalls {
         continueAsTask: detach === null ? null : continueAsTask,
         wantsProgress: progress.wanted,
         progress: (line: string) => progress.report(config.secrets.mask(line)),
-        softTimeoutMs: softTimeoutMs ?? config.callTimeoutMs - UNDO_MS,
+        softTimeoutMs,
+        boundWait: (waitMs: number) => Math.max(0, Math.min(waitMs, softDeadline - performance.now())),
         now: Date.now,
       };
       const limits = { callMs: config.callTimeoutMs, ...callTimeout, late, lifted: lifted.signal };

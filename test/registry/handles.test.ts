@@ -98,6 +98,7 @@ describe('a command call', () => {
       continueAsTask: null,
       progress: () => {},
       softTimeoutMs: 50_000,
+      boundWait: (waitMs: number) => waitMs,
       now: () => world.clock.now(),
     };
     const request = { name: 'sandbox_run_command', arguments: { cmd: 'true', wait_ms: 0 } };

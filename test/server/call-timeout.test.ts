@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { REPLACES } from '../../tools/common/annotations.ts';
+import { MAX_WAIT_MS } from '../../tools/common/schemas.ts';
 import { defineTool, type Tool } from '../../tools/common/tool.ts';
+import { TOOLS } from '../../tools/index.ts';
 import { deferred, serve, textOf, toolOf } from './support/connected-server.ts';
 
 const TIMEOUT = { callMs: 200, beyondWaitMs: 50 };
@@ -51,5 +53,30 @@ describe('a call that the engine does not answer', () => {
     const { client } = await serve([endless([])], { callTimeout: { callMs: 60_000, beyondWaitMs: 50 } });
     const answer = await client.callTool({ name: 'change', arguments: { wait_ms: 100 } });
     expect(textOf(answer)).toContain('within 0.15 s');
+  });
+});
+
+describe('a wait that is as long as a call may take', () => {
+  const structured = z.object({ structuredContent: z.record(z.string(), z.unknown()) });
+
+  it('ends in time for an answer with the state reached', async () => {
+    const { client } = await serve([...TOOLS], { softTimeoutMs: 50 });
+    const call = async (name: string, args: Record<string, unknown>) =>
+      structured.parse(await client.callTool({ name, arguments: args })).structuredContent;
+    await call('sandbox_create', {});
+    const wait_ms = MAX_WAIT_MS;
+    const running = await call('sandbox_run_command', { cmd: 'sleep', wait_ms });
+    expect(running).toMatchObject({ status: 'running' });
+    const { command_id } = running;
+    expect(await call('command_wait', { command_id, wait_ms })).toMatchObject({ status: 'running' });
+    expect(await call('command_logs', { command_id, wait_ms })).toMatchObject({ done: false });
+    const wait_for = { log: 'never', timeout_ms: MAX_WAIT_MS };
+    const started = await call('sandbox_run_command_detached', { cmd: 'sleep', wait_for });
+    expect(started).toMatchObject({ status: 'running', ready: false });
+    const failed = await client.callTool({
+      name: 'sandbox_wait_for_status',
+      arguments: { status: 'stopped', timeout_ms: MAX_WAIT_MS },
+    });
+    expect(textOf(failed)).toMatch(/did not become stopped within \d\d? ms/);
   });
 });

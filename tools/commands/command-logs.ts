@@ -35,7 +35,7 @@ export const commandLogs = defineTool({
     note: z.string().optional(),
     next: z.string().nullable(),
   }),
-  async handle(args, { session, signal }) {
+  async handle(args, { session, signal, boundWait }) {
     const handle = await session.command(args.command_id);
     const id = handle.commandId;
     const request = {
@@ -44,7 +44,7 @@ export const commandLogs = defineTool({
       stream: args.stream,
       context: args.context,
       matches: args.grep === undefined ? null : linearPattern(args.grep, 'grep'),
-      waitMs: args.wait_ms,
+      waitMs: boundWait(args.wait_ms),
     };
     const page = await handle.logs(request, signal);
     const structured = {

@@ -18,7 +18,7 @@ export async function waitForCommand(
   waitMs: number,
   context: ToolContext,
 ): Promise<Command> {
-  const finished = await withTimeout(waitMs, context.signal, (signal) => {
+  const finished = await withTimeout(context.boundWait(waitMs), context.signal, (signal) => {
     const wait = handle.wait(signal);
     return context.wantsProgress ? withProgress(handle, wait, signal, context) : wait;
   });

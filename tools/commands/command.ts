@@ -73,14 +73,14 @@ const runDetached = defineTool({
   annotations: RUNS,
   input: z.strictObject({ ...startShape, wait_for: waitFor.optional() }).refine(fitsExec, TOO_BIG),
   output: commandOutput.extend({ ready: z.boolean().nullable() }),
-  async handle(args, { session, signal }) {
+  async handle(args, { session, signal, boundWait }) {
     const readiness = args.wait_for === undefined ? null : readinessOf(args.wait_for);
     const sandbox = await session.sandbox(args.sandbox_id);
     const handle = await sandbox.run(runRequest(args), signal);
     if (args.wait_for === undefined || readiness === null) {
       return readyAnswer(null, await answer(handle, handle.seen, signal));
     }
-    const ready = await waitUntilReady(handle, readiness, args.wait_for.timeout_ms, signal);
+    const ready = await waitUntilReady(handle, readiness, boundWait(args.wait_for.timeout_ms), signal);
     return readyAnswer(ready, await answer(handle, await handle.get(signal), signal));
   },
 });

@@ -31,6 +31,8 @@ export interface ToolContext {
   readonly continueAsTask: ((id: string | null) => void) | null;
   /** Milliseconds after which work without a timeout argument returns the state reached. */
   readonly softTimeoutMs: number;
+  /** Shortens a wait, in milliseconds, so that the call still answers in time with the state reached. */
+  boundWait(waitMs: number): number;
   /** Unix epoch milliseconds. */
   now(): number;
 }

@@ -154,12 +154,13 @@ const waitFor = defineTool({
   async handle(args, context) {
     const { session, signal } = context;
     const handle = await session.sandbox(args.sandbox_id);
-    const wait = { status: args.status, timeoutMs: args.timeout_ms, pollIntervalMs: args.poll_interval_ms };
+    const timeoutMs = context.boundWait(args.timeout_ms);
+    const wait = { status: args.status, timeoutMs, pollIntervalMs: args.poll_interval_ms };
     const view = await waitForStatus(handle, wait, signal);
     if (view !== null) return { structured: sandboxAnswer(view, context) };
     throw new SandboxError(
       'timeout',
-      `Sandbox ${handle.sandboxId} did not become ${args.status} within ${args.timeout_ms} ms.`,
+      `Sandbox ${handle.sandboxId} did not become ${args.status} within ${Math.round(timeoutMs)} ms.`,
       { hint: 'Call sandbox_get to see its state, or sandbox_wait_for_status again.' },
     );
   },
@@ -265,7 +266,7 @@ const stop = defineTool({
       );
     }
     // The engine reports the end, so that `poll_interval_ms`, an argument of the SDK's call, is not needed.
-    const request = { blocking: args.blocking, timeoutMs: args.timeout_ms };
+    const request = { blocking: args.blocking, timeoutMs: context.boundWait(args.timeout_ms) };
     const view = await stopSandbox(handle, request, signal);
     return { structured: sandboxAnswer(view, context) };
   },

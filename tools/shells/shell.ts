@@ -118,14 +118,14 @@ const send = defineTool({
     rows: rows.optional(),
   }),
   output: shellOutput,
-  async handle(args, { session, signal }) {
+  async handle(args, { session, signal, boundWait }) {
     const shell = session.shell(args.shell_id);
     const { terminal } = shell;
     const typed =
       enterForNewline(args.text ?? '') + keySequences(args.keys ?? [], terminal.applicationCursor);
     const resized = args.cols !== undefined || args.rows !== undefined;
     const waitFor = args.wait_for ?? null;
-    const waitMs = args.wait_ms ?? (waitFor === null ? QUIET_WAIT_MS : DEFAULT_WAIT_MS);
+    const waitMs = boundWait(args.wait_ms ?? (waitFor === null ? QUIET_WAIT_MS : DEFAULT_WAIT_MS));
     if (typed !== '' && terminal.exit !== null) {
       // If its sandbox has ended, that is the reason, and another shell could not be opened either.
       await (await session.sandbox(shell.sandboxId)).requireRunning(signal);
