@@ -22,7 +22,16 @@ export interface BenchHttpServer {
 export async function openHttpServer(dist: string): Promise<BenchHttpServer> {
   const home = await mkdtemp(join(tmpdir(), 'sbxb-'));
   await chmod(home, 0o711);
-  const limits = ['--rate-limit', 'off', '--max-sessions', '1000', '--max-principal-sessions', '1000'];
+  const limits = [
+    '--rate-limit',
+    'off',
+    '--max-sessions',
+    '1000',
+    '--max-principal-sessions',
+    '1000',
+    '--max-running-commands',
+    '1000',
+  ];
   const flags = ['--transport', 'http', '--port', '0', '--state-dir', join(home, 's'), ...limits];
   const child = spawn(process.execPath, [join(dist, 'main.js'), ...flags], {
     cwd: home,

@@ -12,6 +12,8 @@ import { percentile } from '../statistics.ts';
 const MAX_P50_RATIO = 1.5;
 const MAX_P99_RATIO = 3;
 const MAX_SESSION_MB = 1;
+/** How long all sessions call at once. */
+const BUSY_MS = 3_000;
 
 const succeeded = z.object({ exit_code: z.literal(0), status: z.literal('finished') });
 const created = z.object({ sandbox_id: z.string() });
@@ -23,7 +25,10 @@ export function httpRow(sessions: number): Row {
     warmUps: 50,
     runs: 500,
     async open(dist) {
-      const { stdio, http, sandboxId, clients, sessionMb, sandbox_id } = await openBoth(dist, sessions);
+      const { stdio, http, sandboxId, clients, serverMb, sessionMb, sandbox_id } = await openBoth(
+        dist,
+        sessions,
+      );
       const [overHttp, overStdio]: [number[], number[]] = [[], []];
       const ratio = (share: number): string =>
         (percentile(overHttp, share) / percentile(overStdio, share)).toFixed(2);
@@ -42,11 +47,14 @@ export function httpRow(sessions: number): Row {
           { label: 'over stdio', run: () => timed(stdio, sandboxId, overStdio) },
         ],
         async after() {
+          const callsPerSecond = await busyRate(clients, sandbox_id);
           await Promise.all([stdio.close(), http.close()]);
           return [
             `p50 ${ratio(0.5)} × (the limit is ${MAX_P50_RATIO}), ` +
               `p99 ${ratio(0.99)} × (the limit is ${MAX_P99_RATIO})`,
-            `memory a session: ${sessionMb.toFixed(2)} MB (the limit is ${MAX_SESSION_MB} MB)`,
+            `memory: the server with one sandbox ${serverMb.toFixed(0)} MB (proportional set size), ` +
+              `a session ${sessionMb.toFixed(2)} MB (the limit is ${MAX_SESSION_MB} MB)`,
+            `all sessions at once: ${callsPerSecond.toFixed(0)} calls a second, with the clients on the same machine`,
           ];
         },
       };
@@ -77,6 +85,21 @@ async function timed(client: BenchClient, sandbox_id: string, times: number[]): 
   return taken;
 }
 
+/** Calls answered in a second while every session makes one after another. */
+async function busyRate(clients: readonly BenchClient[], sandbox_id: string): Promise<number> {
+  const started = performance.now();
+  let answered = 0;
+  await Promise.all(
+    clients.map(async (client) => {
+      while (performance.now() - started < BUSY_MS) {
+        succeeded.parse(await client.call('sandbox_run_command', { sandbox_id, cmd: 'true' }));
+        answered += 1;
+      }
+    }),
+  );
+  return (answered * 1_000) / (performance.now() - started);
+}
+
 /** Opens the sessions, after one whose loading of code and first sandbox do not count. */
 async function openSessions(http: BenchHttpServer, sessions: number) {
   const first = await http.connect();
@@ -90,5 +113,5 @@ async function openSessions(http: BenchHttpServer, sessions: number) {
     clients.push(client);
   }
   const sessionMb = (memoryKb(http.pid) - before) / 1_024 / sessions;
-  return { clients, sessionMb, sandbox_id };
+  return { clients, serverMb: before / 1_024, sessionMb, sandbox_id };
 }

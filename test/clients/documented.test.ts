@@ -11,7 +11,7 @@ import { rowsOf, withRows } from './table-rows.ts';
 const PAGE = readFileSync(join(import.meta.dirname, '../../docs/clients.md'), 'utf8');
 
 /** They end in one way only. */
-const CONNECTING_PER_CALL = LIBRARY_CLIENTS.filter(({ connectsPerCall }) => connectsPerCall).map(libraryKey);
+const ENDING_BY_CLOSE = LIBRARY_CLIENTS.filter(({ endsByClose }) => endsByClose).map(libraryKey);
 
 describe('the page about clients', () => {
   it.each([
@@ -32,7 +32,7 @@ describe('the page about clients', () => {
       expect(['one', 'the program chooses']).toContain(copies);
       const left = more.slice(name === 'library-jobs' ? 1 : 0).filter((text) => text !== 'not tried');
       expect([key, ...new Set(left)]).toEqual([key, 'nothing']);
-      if (left.length < more.length - 1) expect(CONNECTING_PER_CALL).toContain(key);
+      if (left.length < more.length - 1) expect(ENDING_BY_CLOSE).toContain(key);
     }
   });
 });

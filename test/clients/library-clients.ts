@@ -13,8 +13,10 @@ export interface LibraryClient {
   readonly mode?: Mode;
   /** False if its driver knows the standard streams only. */
   readonly http?: false;
-  /** True if each call is a client of its own, so that it ends in one way only. */
-  readonly connectsPerCall?: true;
+  /** False if its driver knows HTTP only. */
+  readonly stdio?: false;
+  /** True if it has to be closed to end: each call is a client of its own, or a bridge stands between. */
+  readonly endsByClose?: true;
   /** True if it needs a newer Node than 20. */
   readonly needsNewerNode?: boolean;
   /** What docs/clients.md recommends for it. */
@@ -77,6 +79,15 @@ export const LIBRARY_CLIENTS: readonly LibraryClient[] = [
     raw: true,
   },
   {
+    name: 'inspector',
+    title: 'MCP Inspector, `--cli`',
+    packages: ['@modelcontextprotocol/inspector@2.12.0'],
+    driver: 'inspector.mjs',
+    endsByClose: true,
+    needsNewerNode: true,
+    raw: true,
+  },
+  {
     name: 'ai-sdk',
     title: 'Vercel AI SDK',
     packages: ['@ai-sdk/mcp@2.0.99', 'ai@7.0.173'],
@@ -111,6 +122,23 @@ export const LIBRARY_CLIENTS: readonly LibraryClient[] = [
     driver: 'mastra.mjs',
     needsNewerNode: true,
     imageBecomes: 'nothing',
+  },
+  {
+    name: 'mcp-remote',
+    title: 'mcp-remote, with the SDK in front',
+    packages: ['mcp-remote@0.15.1', '@modelcontextprotocol/sdk@1.32.2'],
+    driver: 'mcp-remote.mjs',
+    stdio: false,
+    raw: true,
+  },
+  {
+    name: 'supergateway',
+    title: 'supergateway `--stateful`, with the SDK in front',
+    packages: ['supergateway@4.0.0', '@modelcontextprotocol/sdk@1.32.2'],
+    driver: 'supergateway.mjs',
+    http: false,
+    endsByClose: true,
+    raw: true,
   },
   {
     name: 'llamaindex',

@@ -96,11 +96,15 @@ async function runOne(client: LibraryClient, folder: string): Promise<LibraryRep
     ...(client.serverArgs && { serverArgs: client.serverArgs }),
   };
   // Closing a client ends no session over HTTP, as killing it does not.
-  const http = client.http ?? true;
+  const runHttp = () => runHttpClient(setup, client.endsByClose ? 'close' : 'kill');
+  if (client.stdio === false) {
+    const http = await runHttp();
+    return { client, ...http, problems: [], endings: new Map(), http };
+  }
   return {
     client,
-    ...(await runLibraryClient(setup, client.connectsPerCall ? ['close'] : ENDINGS)),
-    http: http ? await runHttpClient(setup, client.connectsPerCall ? 'close' : 'kill') : null,
+    ...(await runLibraryClient(setup, client.endsByClose ? ['close'] : ENDINGS)),
+    http: client.http === false ? null : await runHttp(),
   };
 }
 

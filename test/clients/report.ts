@@ -58,11 +58,12 @@ export function printed(tables: readonly ReportTable[]): string {
 }
 
 export function libraryTables(reports: readonly LibraryReport[]): ReportTable[] {
-  const jobs = reports.map((report): TableRow => {
+  const jobs = reports.flatMap((report): TableRow[] => {
     const { client, problems, image } = report;
+    if (client.stdio === false) return [];
     const copies = client.raw === true ? 'the program chooses' : copiesText(problems);
     const imageText = { image: 'an image', base64: 'base64 text', nothing: 'lost' }[image];
-    return [libraryKey(client), resultsText(problems), copies, imageText, ...leftTexts(report, ENDINGS)];
+    return [[libraryKey(client), resultsText(problems), copies, imageText, ...leftTexts(report, ENDINGS)]];
   });
   const httpJobs = reports.flatMap(({ client, http }): TableRow[] =>
     http === null ? [] : [[libraryKey(client), resultsText(http.problems), leftText(http.left)]],

@@ -3,14 +3,17 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, request as httpRequest } from 'node:http';
+import { connect as connectHttp2 } from 'node:http2';
 import { connect as connectSocket, createServer as createListener } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocket, WebSocketServer } from 'ws';
 import { z } from 'zod';
 import { TOOLS } from '../../../tools/index.ts';
 import { needs } from '../../support/needs.ts';
+import { certificateFor } from '../support/certificate.ts';
 import { deferred, textOf, toolOf } from '../support/connected-server.ts';
 import { connect, startHttp } from './support/http-server.ts';
 
@@ -36,12 +39,20 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' ? (address?.port ?? 0) : 0;
 }
 
-type Proxy = (folder: string, port: number, upstream: string) => { command: string; args: string[] };
+/** `ports` are for HTTP and for HTTPS. */
+type Proxy = (
+  folder: string,
+  ports: readonly [number, number],
+  upstream: string,
+) => { command: string; args: string[] };
 
-const nginx: Proxy = (folder, port, upstream) => {
+const nginx: Proxy = (folder, [port, securePort], upstream) => {
+  const { key, cert } = certificateFor('preview.example');
+  writeFileSync(join(folder, 'sandbox.example.key'), key);
+  writeFileSync(join(folder, 'sandbox.example.pem'), cert);
   const server = blockOf('nginx')
-    .replace('listen 443 ssl;', `listen 127.0.0.1:${port};`)
-    .replaceAll(/^ *ssl_.*\n/gm, '')
+    .replace('listen 443 ssl http2;', `listen 127.0.0.1:${port}; listen 127.0.0.1:${securePort} ssl http2;`)
+    .replaceAll('/etc/ssl', folder)
     .replace(UPSTREAM, upstream);
   const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   const temporary = paths.map((name) => `${name}_temp_path ${folder}/${name};`).join('\n');
@@ -51,7 +62,7 @@ const nginx: Proxy = (folder, port, upstream) => {
   return { command: 'nginx', args: ['-p', folder, '-c', join(folder, 'nginx.conf')] };
 };
 
-const caddy: Proxy = (folder, port, upstream) => {
+const caddy: Proxy = (folder, [port], upstream) => {
   const sites = blockOf('caddy')
     .replace(
       'sandbox.example, *.preview.example',
@@ -62,11 +73,11 @@ const caddy: Proxy = (folder, port, upstream) => {
   return { command: 'caddy', args: ['run', '--config', join(folder, 'Caddyfile'), '--adapter', 'caddyfile'] };
 };
 
-/** Starts the proxy in front of the server; the URL of the proxy. */
-async function startProxy(proxy: Proxy, upstream: string): Promise<string> {
+/** Starts the proxy in front of the server. */
+async function startProxy(proxy: Proxy, upstream: string): Promise<{ url: string; secureUrl: string }> {
   const folder = mkdtempSync(join(tmpdir(), 'deploy-'));
-  const port = await freePort();
-  const { command, args } = proxy(folder, port, upstream);
+  const [port, securePort] = [await freePort(), await freePort()];
+  const { command, args } = proxy(folder, [port, securePort], upstream);
   const env = { PATH: process.env['PATH'] ?? '', HOME: folder };
   const child = spawn(command, args, { env, stdio: ['ignore', 'ignore', 'pipe'] });
   let logged = '';
@@ -90,7 +101,7 @@ async function startProxy(proxy: Proxy, upstream: string): Promise<string> {
       { timeout: 30_000 },
     )
     .toBe(true);
-  return `http://localhost:${port}`;
+  return { url: `http://localhost:${port}`, secureUrl: `https://127.0.0.1:${securePort}` };
 }
 
 /** A web application with an echoing WebSocket, as the engine in memory forwards it. */
@@ -110,6 +121,14 @@ async function startApplication(): Promise<number> {
   return typeof address === 'object' ? (address?.port ?? 0) : 0;
 }
 
+/** What a browser gets, which speaks HTTP/2 with whoever offers it. */
+async function getByHttp2(url: string, host: string): Promise<string> {
+  const session = connectHttp2(url, { rejectUnauthorized: false });
+  onTestFinished(() => session.destroy());
+  const request = session.request({ ':path': '/', ':authority': host });
+  return text(request);
+}
+
 describe.each([
   ['nginx', nginx],
   ['caddy', caddy],
@@ -124,7 +143,7 @@ describe.each([
     const count = toolOf('count', async ({ text }) => text?.length);
     const flags = { 'public-url': 'http://sandbox.example', 'preview-host': 'preview.example' };
     const server = await startHttp({ tools: [...TOOLS, slow, count], flags });
-    const url = await startProxy(proxy, new URL(server.url).host);
+    const { url, secureUrl } = await startProxy(proxy, new URL(server.url).host);
     const { client } = await connect({ ...server, url });
 
     // The progress arrives before the answer exists, so nothing is buffered.
@@ -155,6 +174,8 @@ describe.each([
         .end();
     });
     expect(answered).toContain(`from ${host}`);
+    // Caddy does so too, but gets certificates for public names alone.
+    if (program === 'nginx') expect(await getByHttp2(secureUrl, host)).toContain(`from ${host}`);
     const socket = new WebSocket(url.replace('http', 'ws').replace('localhost', '127.0.0.1'), {
       headers: { host },
     });

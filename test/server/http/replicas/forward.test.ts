@@ -1,13 +1,12 @@
 /** Requests that one replica passes on to another. */
-import { generateKeyPairSync } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type RequestListener } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import type { Server } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { expect, it, onTestFinished, vi } from 'vitest';
-import { issueCertificate } from '../../../../src/egress/tls/x509.ts';
 import { forward } from '../../../../src/server/http/replicas/forward.ts';
+import { certificateFor } from '../../support/certificate.ts';
 
 const SECRET = 'the common secret';
 
@@ -21,19 +20,8 @@ async function listening(server: Server): Promise<number> {
 
 /** A replica with a certificate of its own for `localhost`. */
 async function startSecure(listener: RequestListener): Promise<string> {
-  const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const [notBefore, notAfter] = [new Date(Date.now() - 60_000), new Date(Date.now() + 60_000)];
-  const cert = issueCertificate({
-    subject: 'a replica',
-    publicKey: keys.publicKey,
-    issuer: 'a replica',
-    issuerKey: keys,
-    notBefore,
-    notAfter,
-    host: 'localhost',
-  });
-  const key = keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-  return `https://localhost:${await listening(createSecureServer({ key, cert }, listener))}`;
+  const server = createSecureServer(certificateFor('localhost'), listener);
+  return `https://localhost:${await listening(server)}`;
 }
 
 /** A replica that passes each request on to `url`. */

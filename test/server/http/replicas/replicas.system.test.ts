@@ -108,16 +108,31 @@ describe('replicas', needs('redis-server', existsSync('/usr/bin/redis-server')),
     await expect.poll(status, { timeout: CALL_TIMEOUT_MS }).toBe('running');
     await ann.call('sandbox_get', { sandbox_id: annId });
 
-    // Another one leaves in order; only one is left, which serves both.
-    const [leaving, last] = survivors;
-    leaving?.kill('SIGTERM');
-    expect(await leaving?.exited).toBe(0);
+    // The one that serves her leaves in order, and does not wait for calls after a second signal. Only one is left,
+    // which serves both, and continues what the other has begun.
+    const leaving = await serverOf(String(info['session_id']));
+    const [last] = survivors.filter((replica) => replica !== leaving);
+    const awaited = ann.call('sandbox_run_command', { cmd: 'sleep', args: ['601'], wait_ms: 50_000 });
+    await ann.untilRunning(3);
+    api.faults.add({ kind: 'hang-after', operation: 'sandbox.create', times: 1 });
+    const created = ann.call('sandbox_create');
+    await expect.poll(async () => (await api.alive()).length, { timeout: CALL_TIMEOUT_MS }).toBe(4);
+    leaving.kill('SIGTERM');
+    leaving.kill('SIGINT');
+    expect((await awaited).text).toMatch(/Error \(unavailable\): The replica that ran sandbox_run_command/);
+    expect((await created).text).toMatch(/Error \(unavailable\): The replica that ran sandbox_create/);
+    expect(await leaving.exited).toBe(0);
+    await ann.untilRunning(3);
     expect(await ann.call('sandbox_run_command', { cmd: 'echo', args: ['still'] })).toMatchObject({
       stdout: 'still\n',
       sandbox_id: annId,
     });
     expect(await bob.call('sandbox_read_file', { path: 'note' })).toMatchObject({ content: 'of bob' });
-    expect((await api.alive()).sort()).toEqual(alive);
+    const aliveThen = (await api.alive()).sort();
+    expect(aliveThen).toEqual(expect.arrayContaining(alive));
+    const [lastCreated] = aliveThen.filter((id) => !alive.includes(id));
+    const lastStatus = async () => (await ann.call('sandbox_get', { sandbox_id: lastCreated }))['status'];
+    await expect.poll(lastStatus, { timeout: CALL_TIMEOUT_MS }).toBe('running');
     await ann.end();
     await expect.poll(() => api.alive()).toEqual([bobId]);
     expect(last?.logged()).not.toMatch(/"level":(50|60)/);
