@@ -177,6 +177,15 @@ describe('two principals', () => {
     expect(world.engine.calls.slice(before)).toEqual([]);
     const { tools } = await bob.client.listTools();
     expect([...attempts.map(([name]) => name), ...OWN].sort()).toEqual(tools.map(({ name }) => name).sort());
+    // The same while the owner works, all at once.
+    const callAll = ({ client }: typeof ann, calls: [string, Record<string, unknown>][]) =>
+      Promise.all(
+        calls.map(async ([name, args]) => textOf(await client.callTool({ name, arguments: args }))),
+      );
+    const run: (typeof attempts)[number] = ['sandbox_run_command', { cmd: 'x', wait_ms: 0 }];
+    const [tried, worked] = await Promise.all([callAll(bob, attempts), callAll(ann, Array(10).fill(run))]);
+    for (const answer of tried) expect(answer).toContain('Error (not_found)');
+    for (const answer of worked) expect(answer).toContain(real.sandbox);
     // Everything is still there for its owner.
     expect(textOf(await ann.client.callTool({ name: 'sandbox_get' }))).toContain('running');
     const kept = await ann.client.callTool({ name: 'snapshot_get', arguments: { snapshot_id } });
