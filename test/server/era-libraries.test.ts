@@ -30,7 +30,8 @@ describe('the library of a protocol era', () => {
     ['src/server/stdio/serve-stdio.ts', []],
     ['src/server/stdio/connect-legacy.ts', ['sdk']],
     ['src/server/stdio/connect-modern.ts', ['server']],
-    ['src/server/http/serve-http.ts', ['sdk']],
+    ['src/server/http/serve-http.ts', []],
+    ['src/server/http/legacy-library.ts', ['sdk']],
     ['src/server/http/stateless/stateless-requests.ts', ['server']],
   ])('is not loaded with the other: %s', (path, libraries) => {
     expect(librariesOf(path)).toEqual(libraries);

@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js';
+import type { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js';
+import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js';
 import type { MovableSession, Registry, SessionEndReason, SessionOptions } from '../../registry/types.ts';
+import { Lazy } from '../../shared/async/lazy.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { namedSessionId } from '../../shared/ids.ts';
-import { type Connection, createServer } from '../create-server.ts';
+import type { Connection } from '../create-server.ts';
+import type { ErrorReply } from '../parse-message.ts';
 import type { ServerOptions } from '../tool-calls.ts';
 import { BoundedEventStore } from './event-store.ts';
 import { HttpSession } from './http-session.ts';
@@ -25,6 +28,8 @@ export interface HttpSessionsOptions extends Omit<ServerOptions, 'session'> {
   directory?: SessionDirectory | null;
 }
 
+type Library = typeof import('./legacy-library.ts');
+
 /** Where a session is served. */
 export type Found = { session: HttpSession } | { refused: Refusal } | { servedAt: string };
 
@@ -38,6 +43,7 @@ interface Opened {
 /** The open sessions of all principals. */
 export class HttpSessions {
   readonly #options: HttpSessionsOptions;
+  readonly #library = new Lazy<Library>(() => import('./legacy-library.ts'));
   readonly #directory: SessionDirectory | null;
   readonly #byId = new Map<string, HttpSession>();
   /** Every session that has not ended, also those that are still being initialized. */
@@ -56,6 +62,11 @@ export class HttpSessions {
     return this.#all.size;
   }
 
+  /** The reply to an `initialize` that is not valid; null for any other message. */
+  async initializeError(message: JSONRPCMessage): Promise<ErrorReply | null> {
+    return (await this.#library.get()).initializeError(message);
+  }
+
   /** Initializes a new session with its first message. */
   async open(
     principal: string,
@@ -63,13 +74,15 @@ export class HttpSessions {
     response: ServerResponse,
     body: unknown,
   ): Promise<void> {
+    const library = await this.#library.get();
+    // From here on without a pause until the session counts: otherwise many at once could exceed the limit.
     const refused = this.#atLimit(principal) ?? this.#tooLarge(body);
     if (refused !== null) return refuse(response, refused);
     const id = randomUUID();
     const session =
       this.#directory === null
-        ? await this.#openHere(principal, id)
-        : await this.#openShared(this.#directory, principal, id, body);
+        ? await this.#openHere(library, principal, id)
+        : await this.#openShared(library, this.#directory, principal, id, body);
     await session.handle(request, response, body);
     // The transport refused the message.
     if (session.id === undefined) await this.#end(session, 'deleted');
@@ -148,12 +161,13 @@ export class HttpSessions {
     return { status: 413, message };
   }
 
-  async #openHere(principal: string, id: string): Promise<HttpSession> {
-    const { session } = await this.#create(principal, id, new BoundedEventStore(), {});
+  async #openHere(library: Library, principal: string, id: string): Promise<HttpSession> {
+    const { session } = await this.#create(library, principal, id, new BoundedEventStore(), {});
     return session;
   }
 
   async #openShared(
+    library: Library,
     directory: SessionDirectory,
     principal: string,
     id: string,
@@ -169,7 +183,7 @@ export class HttpSessions {
     });
     if (claimed === null) throw new Error('The id of a new session was used before.');
     const { events } = this.#eventsOf(directory, claimed.hold);
-    const opened = await this.#create(principal, id, events, this.#shared(claimed));
+    const opened = await this.#create(library, principal, id, events, this.#shared(claimed));
     opened.session.hold = claimed.hold;
     return opened.session;
   }
@@ -178,8 +192,9 @@ export class HttpSessions {
     const { record, hold } = claimed;
     if (this.#directory === null || record.http === null)
       throw new Error('The session is not one over HTTP.');
+    const library = await this.#library.get();
     const events = this.#eventsOf(this.#directory, hold);
-    const opened = await this.#create(record.principal, id, events.events, this.#shared(claimed));
+    const opened = await this.#create(library, record.principal, id, events.events, this.#shared(claimed));
     const { session, transport, registrySession } = opened;
     session.hold = hold;
     try {
@@ -211,21 +226,20 @@ export class HttpSessions {
   }
 
   async #create(
+    library: Library,
     principal: string,
     id: string,
     eventStore: BoundedEventStore,
     shared: SessionOptions,
   ): Promise<Opened> {
     const { registry, clock, config, log } = this.#options;
-    const transport: WebStandardStreamableHTTPServerTransport = new WebStandardStreamableHTTPServerTransport({
-      sessionIdGenerator: () => id,
-      eventStore,
-      onsessioninitialized: () => void this.#byId.set(id, session),
-    });
     // It may fail, and then there must not be a session yet.
     const ownConfig = configOf(config, principal);
     const registrySession = registry.openSession(principal, shared);
-    const connection = createServer({ ...this.#options, session: registrySession, config: ownConfig });
+    const { transport, connection } = library.createEnds(
+      { ...this.#options, session: registrySession, config: ownConfig },
+      { id, eventStore, onInitialized: () => void this.#byId.set(id, session) },
+    );
     const session: HttpSession = new HttpSession(
       { principal, connection, transport, session: registrySession },
       {

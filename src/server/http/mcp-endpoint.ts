@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { initializeError } from '../create-server.ts';
 import { eraOf, REVISION } from '../front/revision.ts';
 import { parseMessage } from '../parse-message.ts';
 import type { Authenticate, Caller } from './caller.ts';
@@ -80,7 +79,7 @@ export class McpEndpoint {
       const stateless = await this.#options.stateless();
       return stateless.handle(caller.principal, request, response, message, body.text);
     }
-    const invalid = initializeError(message);
+    const invalid = await this.#options.sessions.initializeError(message);
     if (invalid !== null) return sendJson(response, 400, invalid);
     const initializes = 'method' in message && 'id' in message && message.method === 'initialize';
     if (initializes && request.headers['mcp-session-id'] === undefined)

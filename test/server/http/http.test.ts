@@ -1,6 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import { connect as connectSocket } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { serveHttp } from '../../../src/server/http/serve-http.ts';
 import { createLogger } from '../../../src/shared/log.ts';
 import { FakeClock, openWorld } from '../../registry/support/registry.ts';
@@ -74,6 +74,17 @@ describe('HTTP sessions', () => {
     await armed;
     clock.advance(61_000);
     await expect.poll(async () => (await post(server, ping, { 'mcp-session-id': id })).status).toBe(404);
+  });
+
+  it('are never silent for long while a stream is open, so that proxies keep it', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const server = await startHttp({ tools: [echo] });
+    const headers = { 'mcp-session-id': await openSession(server), accept: 'text/event-stream' };
+    const reader = (await fetch(`${server.url}/mcp`, { headers })).body?.getReader();
+    vi.advanceTimersByTime(30_000);
+    expect(new TextDecoder().decode((await reader?.read())?.value)).toMatch(/^: keepalive/);
+    await reader?.cancel();
   });
 
   it('are limited in number, and make room when they end', async () => {
