@@ -54,6 +54,7 @@ export class Player {
       while (!signal.aborted) {
         await this.#starting;
         await call(this);
+        await this.#replaceDead();
         // Even if every call is refused at once.
         await delay(1);
       }
@@ -72,6 +73,14 @@ export class Player {
     };
     this.#starting = restarted();
     await this.#starting;
+  }
+
+  /** A server that was killed because it hung has a next one, too. */
+  async #replaceDead(): Promise<void> {
+    const starting = this.#starting;
+    await starting;
+    // Another lane or a fault may have begun meanwhile.
+    if (this.server.hasExited && this.#starting === starting) await this.restart(async () => {});
   }
 
   /** Sandboxes of this session that must be running. */

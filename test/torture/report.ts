@@ -1,4 +1,5 @@
 /** What a torture did and found, in numbers. */
+import { measureSlowness } from './processor-wait.ts';
 
 export class Report {
   rounds = 0;
@@ -8,6 +9,8 @@ export class Report {
   /** Requests to servers that were killed before they answered. */
   lostRequests = 0;
   slowestMs = 0;
+  /** Calls that were answered without an error. */
+  succeeded = 0;
   readonly verified = { files: 0, logs: 0, runs: 0, leftoverChecks: 0 };
   readonly violations: string[] = [];
   readonly faults = new Map<string, number>();
@@ -16,6 +19,7 @@ export class Report {
   readonly #calls = new Map<string, number>();
   readonly #errors = new Map<string, number>();
   readonly #notify: (line: string) => void;
+  readonly #slowness = measureSlowness();
 
   /** @param notify receives a line about each fault and each violation at once */
   constructor(notify: (line: string) => void = () => {}) {
@@ -24,7 +28,8 @@ export class Report {
 
   answered(tool: string, code: string | null, tookMs: number): void {
     add(this.#calls, tool);
-    if (code !== null) add(this.#errors, code);
+    if (code === null) this.succeeded += 1;
+    else add(this.#errors, code);
     this.slowestMs = Math.max(this.slowestMs, tookMs);
   }
 
@@ -45,6 +50,7 @@ export class Report {
       `calls answered: ${sum(this.#calls)} (${list(this.#calls)})`,
       `of these with an error: ${sum(this.#errors)} (${list(this.#errors)})`,
       `cancelled: ${this.cancelled}, to a server that was killed first: ${this.lostRequests}, slowest answer: ${Math.round(this.slowestMs)} ms`,
+      `this process ran ${this.#slowness().toFixed(1)} times slower than on an idle machine`,
       `faults: ${sum(this.faults)} (${list(this.faults)})`,
       ...[...this.skipped].map(([fault, why]) => `not tried: ${fault}, needs ${why}`),
       `verified: ${files} files, ${logs} logs, ${runs} commands for running at most once, ${leftoverChecks} times that nothing is left`,

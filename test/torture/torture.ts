@@ -16,6 +16,7 @@ import { CALLS } from './calls.ts';
 import { type Environment, makeEnvironment } from './environment.ts';
 import { FAULTS, type Fault } from './faults.ts';
 import { Player } from './player.ts';
+import { measureSlowness } from './processor-wait.ts';
 import { Report } from './report.ts';
 import { TortureServer } from './torture-server.ts';
 
@@ -32,7 +33,10 @@ export interface TortureOptions {
   notify?(line: string): void;
 }
 
-/** A sandbox has this long to disappear with its session. */
+/** Calls of each session that must succeed before a fault, and in a whole round, however long they take. */
+const CALLS_BEFORE_FAULT = 2;
+const CALLS_PER_ROUND = 20;
+/** A sandbox has this long to disappear with its session on an idle machine. */
 const LEFTOVERS_WITHIN_MS = 60_000 * TIMEOUT_FACTOR;
 
 const snapshots = z.object({ snapshots: z.array(z.object({ snapshot_id: z.string() })) });
@@ -92,6 +96,7 @@ async function playRound(
   damaged: Set<string>,
 ): Promise<void> {
   const players: Player[] = [];
+  const succeededBefore = report.succeeded;
   for (let index = 0; index < sessions; index++) {
     const choices = generator(Math.floor(random() * 2 ** 31));
     players.push(await Player.start(`${report.rounds}.${index}`, environment, report, choices, players));
@@ -99,6 +104,7 @@ async function playRound(
   const done = new AbortController();
   const playing = players.map((player) => player.play((p) => p.pick(CALLS)(p), done.signal));
   for (const together of grouped(faults)) {
+    await untilSucceeded(report, report.succeeded + CALLS_BEFORE_FAULT * sessions);
     await delay(100 + random() * 400);
     const targets = together.map(() => players[Math.floor(random() * players.length)]);
     await Promise.all(
@@ -108,7 +114,7 @@ async function playRound(
       }),
     );
   }
-  await delay(300);
+  await untilSucceeded(report, succeededBefore + CALLS_PER_ROUND * sessions);
   done.abort();
   await Promise.all(playing);
   for (const { server, sandboxes } of players)
@@ -118,6 +124,11 @@ async function playRound(
   await Promise.all(players.map((player) => end(player, random())));
   await cleanUp(environment, report, damaged);
   await requireNothingLeft(environment, report, damaged);
+}
+
+/** Every call is answered or its server replaced, so this ends. */
+async function untilSucceeded(report: Report, count: number): Promise<void> {
+  while (report.succeeded < count) await delay(20);
 }
 
 /** A fault of the machine and one of a server that follows it happen at the same time, every other alone. */
@@ -183,12 +194,14 @@ async function requireNothingLeft(
   report: Report,
   damaged: ReadonlySet<string>,
 ): Promise<void> {
-  const deadline = performance.now() + LEFTOVERS_WITHIN_MS;
+  const startedAt = performance.now();
+  const slowness = measureSlowness();
   for (let pauseMs = 20; ; pauseMs = Math.min(2 * pauseMs, 320)) {
     const left = leftoversOf(environment.place).filter((line) => !isDamagedRecord(line, damaged));
     if (left.length === 0) break;
-    if (performance.now() > deadline) {
-      report.violation(`left behind:\n${left.join('\n')}`);
+    const waitedMs = performance.now() - startedAt;
+    if (waitedMs > LEFTOVERS_WITHIN_MS * slowness()) {
+      report.violation(`left behind after ${Math.round(waitedMs)} ms:\n${left.join('\n')}`);
       break;
     }
     await delay(pauseMs);
