@@ -23,6 +23,33 @@ describe('what a download brings that can run on the host', () => {
     '.claude/settings.json',
     '.husky/pre-commit',
     'all.code-workspace',
+    'Makefile',
+    '.pre-commit-config.yaml',
+    'lefthook.toml',
+    '.devcontainer.json',
+    '.devcontainer/devcontainer.json',
+    '.cursor/mcp.json',
+    '.windsurf/mcp.json',
+    'opencode.json',
+    '.npmrc',
+    'bunfig.toml',
+    '.yarn/releases/yarn.cjs',
+    'eslint.config.mjs',
+    'web/.prettierrc.cjs',
+    'pyproject.toml',
+    '.pylintrc',
+    '.venv/pyvenv.cfg',
+    'rust-toolchain.toml',
+    'App.xcodeproj/project.pbxproj',
+    'App.csproj',
+    '.hg/hgrc',
+    '.git/commondir',
+    '.config/git/config',
+    '.ssh/config',
+    '.aws/config',
+    '.bashrc',
+    '.ghci',
+    'CMakeLists.txt',
   ])('is named: %s', (path) => {
     expect(named(path)).toEqual([path]);
   });
@@ -35,8 +62,20 @@ describe('what a download brings that can run on the host', () => {
     'package.json.md',
     'environment',
     'vscode/x',
+    'app.config',
+    'src/config.ts',
+    'makefile.md',
+    'HEAD',
   ])('is not: %s', (path) => {
     expect(named(path)).toEqual([]);
+  });
+
+  it.each([
+    ['HEAD', 'config'],
+    ['data/HEAD', 'data/config'],
+  ])('is a bare repository of any name: %s and %s', (head, config) => {
+    expect(named(head, 'other/config', config)).toEqual([config]);
+    expect(named(config, 'other/HEAD', head)).toEqual([head]);
   });
 
   it('is counted beyond the first ones', () => {
