@@ -24,9 +24,12 @@ export async function serveDnsOverTcp(
     for await (const chunk of stream) {
       idle.refresh();
       pending = Buffer.concat([pending, Buffer.from(chunk)]);
-      while (pending.length >= 2 && pending.length >= 2 + pending.readUInt16BE(0)) {
+      while (pending.length >= 2) {
         const length = pending.readUInt16BE(0);
-        const reply = length > MAX_QUERY ? null : await answer(pending.subarray(2, 2 + length));
+        // Before the rest of it is collected.
+        if (length > MAX_QUERY) return;
+        if (pending.length < 2 + length) break;
+        const reply = await answer(pending.subarray(2, 2 + length));
         if (reply === null || ++served > MAX_QUERIES) return;
         if (reply.refused !== null) log.add(refusedQueryEntry(reply.refused));
         pending = pending.subarray(2 + length);
