@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #define PAUSE_MS 10
+/* Many calls and connections to ports may begin at once. The kernel lowers it to net.core.somaxconn. */
+#define BACKLOG 1024
 
 static int listen_here(const char *name) {
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -17,7 +19,7 @@ static int listen_here(const char *name) {
   struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket.new"};
   if (unlink(address.sun_path) != 0 && errno != ENOENT) goto failed;
   if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0) goto failed;
-  if (listen(fd, 128) != 0) goto failed;
+  if (listen(fd, BACKLOG) != 0) goto failed;
   /* Renamed last: once the name exists, connecting works. */
   if (rename(address.sun_path, name) != 0) goto failed;
   return fd;

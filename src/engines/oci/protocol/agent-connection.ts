@@ -1,15 +1,12 @@
 /** One connection to the agent, or to a command's supervisor. */
 
-import { open } from 'node:fs/promises';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { constants as osConstants } from 'node:os';
-import { basename, dirname } from 'node:path';
 import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
+import { connectInTurn } from './connect-in-turn.ts';
 import { encodeHeader, Fields, FRAME, type Frame, FrameParser, TAG } from './frames.ts';
 
-/** sun_path of unix(7) has 108 bytes including the NUL. */
-const MAX_SOCKET_PATH = 107;
 /**
  * Limit of bytes read but not consumed, and of bytes queued but not sent, before one side waits for the
  * other.
@@ -21,30 +18,6 @@ const NOTHING = Buffer.alloc(0);
  * descriptors or memory accepts nobody. Below what a call may take, above what a busy machine takes.
  */
 const FIRST_FRAME_MS = 40_000;
-
-function connectPath(path: string): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ path, allowHalfOpen: true });
-    socket.once('error', reject);
-    socket.once('connect', () => {
-      socket.off('error', reject);
-      resolve(socket);
-    });
-  });
-}
-
-/**
- * Connects to a unix socket, also if its path exceeds the system's limit. Rejects with the system's error.
- */
-async function connectUnixSocket(path: string): Promise<Socket> {
-  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) return connectPath(path);
-  const directory = await open(dirname(path), 'r');
-  try {
-    return await connectPath(`/proc/self/fd/${directory.fd}/${basename(path)}`);
-  } finally {
-    await directory.close();
-  }
-}
 
 /** An `ERROR` frame, as thrown. */
 export class AgentError extends Error {
@@ -118,7 +91,7 @@ export class AgentConnection {
 
   /**
    * Connects; an abort closes the connection and rejects every wait on it. Rejects with
-   * `AgentDisconnectedError` if nobody listens.
+   * `AgentDisconnectedError` if nobody listens, with `unavailable` if nobody accepts in time.
    */
   static async open(
     path: string,
@@ -128,7 +101,7 @@ export class AgentConnection {
     if (signal?.aborted) throw new SandboxError('cancelled', 'The call was cancelled.');
     let socket: Socket;
     try {
-      socket = await connectUnixSocket(path);
+      socket = await connectInTurn(path, signal, options.firstFrameMs ?? FIRST_FRAME_MS);
     } catch (error) {
       const code = systemErrorCode(error);
       if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR')
@@ -289,10 +262,12 @@ export class AgentConnection {
 /** Whether anything listens on an agent socket; the file alone may be left over from a killed process. */
 export async function isListening(socket: string): Promise<boolean> {
   try {
-    (await AgentConnection.open(socket, null)).close();
+    (await AgentConnection.open(socket, null, { firstFrameMs: 0 })).close();
     return true;
   } catch (error) {
     if (error instanceof AgentDisconnectedError) return false;
+    // Its queue is full.
+    if (error instanceof SandboxError && error.code === 'unavailable') return true;
     throw error;
   }
 }
