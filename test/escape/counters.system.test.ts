@@ -92,6 +92,8 @@ describe('a sandbox that exhausts', needs('root, whose sandboxes have separate i
     ['locked_memory', 4, 65],
     ['shared_memory', 20, 100_001],
     ['semaphores', 20, 100_001],
+    ['pipes', 20, 50_001],
+    ['file_locks', 20, 30_001],
   ])('%s does not affect the next one and the host', async ([kind, wanted, fewerThan]) => {
     const got = await whileExhausted(kind, async () => {
       const args = ['exhaust.py', kind, String(wanted)];
@@ -128,6 +130,29 @@ describe('a sandbox that exhausts', needs('root, whose sandboxes have separate i
       );
       expect(got).toBeGreaterThan(10);
       expect(got).toBeLessThan(2_000);
+    },
+  );
+
+  it(
+    'epoll watches, which are counted by user, leaves the host and calls of the next one unaffected',
+    needs('EPOLL_WATCHES=all, half a minute and 2 GB', process.env['EPOLL_WATCHES'] === 'all'),
+    async () => {
+      const got = await whileExhausted('epoll_watches', async () => {
+        const script = [SCRIPT, 'epoll_watches', '10'];
+        expect((await promisify(execFile)('python3', script)).stdout).toBe('10\n');
+        const args = ['exhaust.py', 'epoll_watches', '10'];
+        const request = { sandbox_id: next, cmd: 'python3', args };
+        expect(
+          (await server.call('sandbox_run_command', { ...request, sudo: true })).structured['stdout'],
+        ).toBe('10\n');
+        // As the same user in another sandbox: what is documented.
+        expect((await server.call('sandbox_run_command', request)).structured['stdout']).toBe('0\n');
+        const read = await server.call('sandbox_read_file', { sandbox_id: next, path: 'exhaust.py' });
+        expect(read.isError, read.text).toBe(false);
+      });
+      const limit = Number(readFileSync('/proc/sys/fs/epoll/max_user_watches', 'utf8'));
+      expect(got).toBeGreaterThan(0.9 * limit);
+      expect(got).toBeLessThanOrEqual(limit);
     },
   );
 

@@ -3,14 +3,19 @@
 Without COUNT it holds what it has until it is killed.
 """
 import ctypes
+import fcntl
 import os
+import select
 import signal
 import socket
+import struct
 import sys
+import tempfile
 import time
 
 libc = ctypes.CDLL(None, use_errno=True)
 held = []
+F_OFD_SETLK = 37
 
 
 def checked(result):
@@ -64,8 +69,34 @@ def semaphores(n):
     held.append(checked(libc.semget(0, 1, 0o1600)))
 
 
+def pipes(n):
+    # Beyond a number of pages of the user, a new pipe gets a page or two instead of sixteen.
+    held.append(os.pipe())
+
+
+def file_locks(n):
+    if n == 30_000:
+        raise OSError("enough: only memory limits them")
+    if n % 1_000 == 0:
+        # The kernel goes through all locks of a file for each.
+        held.append(tempfile.TemporaryFile())
+    # Every other byte: neighbours would become one lock.
+    lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 2 * (n % 1_000), 1, 0)
+    fcntl.fcntl(held[-1], F_OFD_SETLK, lock)
+
+
+def epoll_watches(n):
+    if n == 0:
+        held.extend(os.eventfd(0) for _ in range(1_500))
+        targets.extend(held)
+    if n % len(targets) == 0:
+        held.append(select.epoll())
+    held[-1].register(targets[n % len(targets)], 0)
+
+
+targets = []
 kind = globals()[sys.argv[1]]
-most = int(sys.argv[2]) if len(sys.argv) > 2 else 100_000
+most = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000_000 if kind is epoll_watches else 100_000
 got = 0
 try:
     while got < most:
