@@ -27,28 +27,29 @@ export const sessionInfoRow = (mode: keyof typeof POLICIES): Row => ({
     await busy.call('sandbox_update_network_policy', { sandbox_id, network_policy: POLICIES[mode] });
     const args = ['-c', OVERLOAD, NAME, String(web.greeterPort)];
     await busy.call('sandbox_run_command_detached', { sandbox_id, cmd: 'python3', args });
-    let longest = 0;
+    const longest = new Map<typeof busy, number>();
     const timed = async (server: typeof busy): Promise<number> => {
       const before = performance.now();
       await server.call('session_info');
-      return performance.now() - before;
+      const taken = performance.now() - before;
+      longest.set(server, Math.max(taken, longest.get(server) ?? 0));
+      return taken;
     };
     return {
       contenders: [
         {
           label: `while a sandbox floods connections, DNS, TLS hellos, headers and lines, mode ${mode}`,
-          run: async () => {
-            const taken = await timed(busy);
-            longest = Math.max(longest, taken);
-            return taken;
-          },
+          run: () => timed(busy),
         },
         { label: 'idle', run: () => timed(idle) },
       ],
       async after() {
         await Promise.all([busy.close(), idle.close()]);
         await web.close();
-        return [`the longest under load: ${longest.toFixed(0)} ms (the limit is ${LIMIT_MS} ms)`];
+        const [load, none] = [longest.get(busy) ?? 0, longest.get(idle) ?? 0];
+        return [
+          `the longest under load: ${load.toFixed(0)} ms (the limit is ${LIMIT_MS} ms), idle: ${none.toFixed(0)} ms`,
+        ];
       },
     };
   },

@@ -1,5 +1,5 @@
 /** What a torture did and found, in numbers. */
-import { measureSlowness } from './processor-wait.ts';
+import { measureSlowness } from '../support/processor-wait.ts';
 
 export class Report {
   rounds = 0;

@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { z } from 'zod';
+import { processorTimes } from '../support/processor-wait.ts';
 import { SERVER } from '../support/server.ts';
 import { TIMEOUT_FACTOR } from '../support/timeout-factor.ts';
 import { measureTimerLag } from '../support/timer-lag.ts';
 import type { Environment } from './environment.ts';
-import { processorTimes } from './processor-wait.ts';
 import type { Report } from './report.ts';
 
 /** What is promised of a call with `wait_ms`, which may answer as much later, and of every other call. */

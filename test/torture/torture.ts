@@ -10,13 +10,13 @@ import { z } from 'zod';
 import { leftoversOf } from '../crash/support/leftovers.ts';
 import { clean } from '../crash/support/server-process.ts';
 import { generator } from '../support/generator.ts';
+import { measureSlowness } from '../support/processor-wait.ts';
 import { SERVER } from '../support/server.ts';
 import { TIMEOUT_FACTOR } from '../support/timeout-factor.ts';
 import { CALLS } from './calls.ts';
 import { type Environment, makeEnvironment } from './environment.ts';
 import { FAULTS, type Fault } from './faults.ts';
 import { Player } from './player.ts';
-import { measureSlowness } from './processor-wait.ts';
 import { Report } from './report.ts';
 import { TortureServer } from './torture-server.ts';
 
