@@ -6,9 +6,9 @@ import { serveDnsOverTcp } from '../../src/egress/dns/dns-tcp.ts';
 describe('DNS over TCP', () => {
   it('closes a connection at the length of a query that is too long, and collects nothing of it', async () => {
     const stream = new PassThrough();
-    const asked: Buffer[] = [];
+    const queries: Buffer[] = [];
     const answer = async (query: Buffer) => {
-      asked.push(query);
+      queries.push(query);
       return null;
     };
     const totals = { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 };
@@ -18,6 +18,6 @@ describe('DNS over TCP', () => {
     stream.write(Buffer.from([0xff]));
     await served;
     expect(stream.destroyed).toBe(true);
-    expect(asked).toEqual([]);
+    expect(queries).toEqual([]);
   });
 });

@@ -1,5 +1,5 @@
 /** What a torture did and found, in numbers. */
-import { measureSlowness } from '../support/processor-wait.ts';
+import { measureSlowness } from '../support/timer-lag.ts';
 
 export class Report {
   rounds = 0;

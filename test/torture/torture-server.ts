@@ -5,10 +5,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { z } from 'zod';
-import { processorTimes } from '../support/processor-wait.ts';
 import { SERVER } from '../support/server.ts';
 import { TIMEOUT_FACTOR } from '../support/timeout-factor.ts';
-import { measureTimerLag } from '../support/timer-lag.ts';
+import { measureTimerLag, processorTimes } from '../support/timer-lag.ts';
 import type { Environment } from './environment.ts';
 import type { Report } from './report.ts';
 
@@ -20,7 +19,7 @@ const SLACK_MS = 20_000 * TIMEOUT_FACTOR;
 /** After this time without an answer the server counts as hanging, however long it waited for a processor. */
 const HANGS_AFTER_MS = 240_000 * TIMEOUT_FACTOR;
 const HANGS_AT_LAST_MS = 5 * HANGS_AFTER_MS;
-const LOOK_FOR_HANGS_EVERY_MS = 5_000;
+const CHECK_EVERY_MS = 5_000;
 const KEPT_LOG = 200_000;
 
 const messageSchema = z.object({
@@ -162,9 +161,9 @@ export class TortureServer {
     if (this.hasExited) return Promise.resolve(null);
     const id = this.#nextId++;
     return new Promise((resolve) => {
-      const looking = setInterval(() => this.#killIfHanging(id), LOOK_FOR_HANGS_EVERY_MS);
+      const checks = setInterval(() => this.#killIfHanging(id), CHECK_EVERY_MS);
       const resolveCall = (answer: Answer | null): void => {
-        clearInterval(looking);
+        clearInterval(checks);
         resolve(answer);
       };
       this.#pending.set(id, {
