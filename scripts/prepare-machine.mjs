@@ -43,6 +43,8 @@ const TESTED_PROGRAMS = {
   xz: 'xz-utils',
   zstd: 'zstd',
   openssl: 'openssl',
+  setcap: 'libcap2-bin',
+  'mkfs.ext4': 'e2fsprogs',
   skopeo: 'skopeo',
   umoci: 'umoci',
   buildah: 'buildah',

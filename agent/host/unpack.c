@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -23,7 +24,7 @@
 #include "wire/wire.h"
 
 #define PATH_SIZE 4096
-#define CHUNK 65536
+#define CHUNK 262144
 
 struct unpack_entry {
   /*
@@ -39,17 +40,49 @@ struct unpack_entry {
 };
 
 static char path[PATH_SIZE], target[PATH_SIZE];
+/* The last directory that entries were created in: most entries share it with the one before. Empty: unknown. */
+static char parent[PATH_SIZE];
+/* What was read from standard input and no entry has taken yet. */
+static char input[CHUNK];
+static size_t input_at, input_end;
 static uint64_t owners_lost;
 static int layers = -1;
 
-static bool read_whole(int from, void *to, size_t len) {
-  for (char *at = to; len > 0;) {
-    ssize_t got = read(from, at, len);
+/* Returns how many bytes of input there are, waiting for some; 0 at its end, or after an error. */
+static size_t fill_input(void) {
+  while (input_at == input_end) {
+    ssize_t got = read(STDIN_FILENO, input, sizeof input);
     if (got < 0 && errno == EINTR) continue;
     if (got == 0) errno = EPIPE;
-    if (got <= 0) return false;
-    at += got;
-    len -= (size_t)got;
+    if (got <= 0) return 0;
+    input_at = 0;
+    input_end = (size_t)got;
+  }
+  return input_end - input_at;
+}
+
+static bool read_input(void *to, size_t len) {
+  for (char *at = to; len > 0;) {
+    size_t part = fill_input();
+    if (part == 0) return false;
+    if (part > len) part = len;
+    memcpy(at, input + input_at, part);
+    input_at += part;
+    at += part;
+    len -= part;
+  }
+  return true;
+}
+
+/* Writes the next bytes of the input to a file. */
+static bool write_input(int to, uint64_t len) {
+  while (len > 0) {
+    size_t part = fill_input();
+    if (part == 0) return false;
+    if (part > len) part = (size_t)len;
+    if (!write_all(to, input + input_at, part)) return false;
+    input_at += part;
+    len -= part;
   }
   return true;
 }
@@ -59,13 +92,16 @@ static bool read_text(char *text, uint32_t len) {
     errno = ENAMETOOLONG;
     return false;
   }
-  if (!read_whole(STDIN_FILENO, text, len)) return false;
+  if (!read_input(text, len)) return false;
   text[len] = 0;
   return true;
 }
 
 /* Creates parent directories that the archive does not list. */
 static bool create_parents(void) {
+  const char *last = strrchr(path, '/');
+  size_t len = last == NULL ? 0 : (size_t)(last - path);
+  if (strncmp(parent, path, len) == 0 && parent[len] == 0) return true;
   for (char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
     *slash = 0;
     struct stat st;
@@ -75,11 +111,14 @@ static bool create_parents(void) {
     *slash = '/';
     if (!made) return false;
   }
+  memcpy(parent, path, len);
+  parent[len] = 0;
   return true;
 }
 
 static bool remove_path(void) {
   struct stat st;
+  parent[0] = 0;
   remove_tree(AT_FDCWD, path, 0);
   if (lstat(path, &st) != 0) return errno == ENOENT || errno == ENOTDIR;
   errno = ENOTEMPTY;
@@ -112,20 +151,36 @@ static bool set_attributes(const struct unpack_entry *e) {
   return set_times(e);
 }
 
+static bool set_file_attributes(int fd, const struct unpack_entry *e) {
+  const struct timespec times[2] = {{.tv_sec = e->mtime}, {.tv_sec = e->mtime}};
+  if (fchown(fd, e->uid, e->gid) != 0) {
+    if (errno != EINVAL) return false;
+    owners_lost++;
+  }
+  return fchmod(fd, e->mode & 07777) == 0 && futimens(fd, times) == 0;
+}
+
+static bool copy_content(int from, int to, uint64_t len) {
+  while (len > 0) {
+    ssize_t sent = sendfile(to, from, NULL, len < CHUNK ? (size_t)len : CHUNK);
+    if (sent < 0 && errno == EINTR) continue;
+    if (sent == 0) errno = EIO;
+    if (sent <= 0) return false;
+    len -= (size_t)sent;
+  }
+  return true;
+}
+
+/* Creates a file with the content of the file `from`, or, if that is -1, of the input. */
 static bool make_file(const struct unpack_entry *e, int from) {
-  static char buffer[CHUNK];
   int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return false;
-  bool ok = true;
-  for (uint64_t left = e->size; ok && left > 0;) {
-    size_t part = left < CHUNK ? (size_t)left : CHUNK;
-    ok = read_whole(from, buffer, part) && write_all(fd, buffer, part);
-    left -= part;
-  }
+  bool ok = from < 0 ? write_input(fd, e->size) : copy_content(from, fd, e->size);
+  ok = ok && set_file_attributes(fd, e);
   int error = errno;
   if (close(fd) != 0 && ok) return false;
   errno = error;
-  return ok && set_attributes(e);
+  return ok;
 }
 
 /* Copies the file `target` of a directory, with its attributes. */
@@ -158,8 +213,10 @@ static bool link_file(int dir) {
 
 static bool make_directory(const struct unpack_entry *e) {
   struct stat st;
-  if (lstat(path, &st) == 0 && !S_ISDIR(st.st_mode) && unlink(path) != 0) return false;
-  if (mkdir(path, 0700) != 0 && errno != EEXIST) return false;
+  if (mkdir(path, 0700) != 0) {
+    if (errno != EEXIST || lstat(path, &st) != 0) return false;
+    if (!S_ISDIR(st.st_mode) && (!remove_path() || mkdir(path, 0700) != 0)) return false;
+  }
   return set_attributes(e);
 }
 
@@ -171,14 +228,9 @@ static bool clear_directory(void) {
          chown(path, st.st_uid, st.st_gid) == 0;
 }
 
-static bool apply_entry(const struct unpack_entry *e) {
-  if (e->kind == 'r') return remove_path();
-  if (e->kind == 'c') return clear_directory();
-  if (e->kind == 't') return set_directory_times(e);
-  if (!create_parents()) return false;
-  if (e->kind == 'd') return make_directory(e);
-  if (!remove_path()) return false;
-  if (e->kind == 'f') return make_file(e, STDIN_FILENO);
+/* Fails with EEXIST, before it has taken any input, if there is something at the path. */
+static bool create_entry(const struct unpack_entry *e) {
+  if (e->kind == 'f') return make_file(e, -1);
   if (e->kind == 'l') return symlink(target, path) == 0 && set_attributes(e);
   /* The target already has its attributes. A hard link to a symbolic link refers to the link itself. */
   if (e->kind == 'h') return link_file(AT_FDCWD);
@@ -186,6 +238,21 @@ static bool apply_entry(const struct unpack_entry *e) {
   if (e->kind == 'p') return copy_file(layers);
   errno = EINVAL;
   return false;
+}
+
+static bool apply_entry(const struct unpack_entry *e) {
+  if (e->kind == 'r') return remove_path();
+  if (e->kind == 'c') return clear_directory();
+  if (e->kind == 't') return set_directory_times(e);
+  if (!create_parents()) return false;
+  if (e->kind == 'd') return make_directory(e);
+  if (create_entry(e)) return true;
+  return errno == EEXIST && remove_path() && create_entry(e);
+}
+
+static bool flush_to_disk(void) {
+  int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return root >= 0 && syncfs(root) == 0;
 }
 
 int host_unpack(int argc, char **argv) {
@@ -207,12 +274,16 @@ int host_unpack(int argc, char **argv) {
   for (;;) {
     struct unpack_entry e;
     path[0] = 0;
-    bool ok = read_whole(STDIN_FILENO, &e, sizeof e) && read_text(path, e.path_len) && read_text(target, e.link_len);
+    bool ok = read_input(&e, sizeof e) && read_text(path, e.path_len) && read_text(target, e.link_len);
     if (ok && e.kind == 'e') break;
     if (!ok || path[0] == 0 || !apply_entry(&e)) {
       fprintf(stderr, "%s: %s\n", path[0] == 0 ? "an entry" : path, strerror(errno));
       return EX_SOFTWARE;
     }
+  }
+  if (!flush_to_disk()) {
+    fprintf(stderr, "write to disk: %s\n", strerror(errno));
+    return EX_SOFTWARE;
   }
   return printf("%llu\n", (unsigned long long)owners_lost) > 0 && fflush(stdout) == 0 ? 0 : EX_SOFTWARE;
 }

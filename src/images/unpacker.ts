@@ -48,11 +48,17 @@ const KINDS = {
 };
 const HEADER_BYTES = 40;
 const MAX_PATH_BYTES = 4_095;
+/** Entries are written together: a write costs more than a small file does. */
+const BATCH_BYTES = 131_072;
+/** Longer content is written as it is instead of copied. */
+const MAX_COPIED_BYTES = 16_384;
 
+/** The bytes of an entry before its content. */
 function encode(kind: keyof typeof KINDS, step: Omit<TreeStep, 'kind'>): Buffer {
-  const path = Buffer.from(step.path, 'latin1');
-  const link = Buffer.from(step.link ?? '', 'latin1');
-  const bytes = Buffer.alloc(HEADER_BYTES + path.length + link.length);
+  const { path, link = '' } = step;
+  const bytes = Buffer.allocUnsafe(HEADER_BYTES + path.length + link.length);
+  // Some of it is padding.
+  bytes.fill(0, 0, HEADER_BYTES);
   bytes.write(KINDS[kind], 0, 'latin1');
   bytes.writeUInt32LE(step.mode ?? 0o644, 4);
   bytes.writeUInt32LE(step.uid ?? 0, 8);
@@ -61,8 +67,8 @@ function encode(kind: keyof typeof KINDS, step: Omit<TreeStep, 'kind'>): Buffer 
   bytes.writeBigUInt64LE(BigInt(step.size ?? 0), 24);
   bytes.writeUInt32LE(path.length, 32);
   bytes.writeUInt32LE(link.length, 36);
-  path.copy(bytes, HEADER_BYTES);
-  link.copy(bytes, HEADER_BYTES + path.length);
+  bytes.write(path, HEADER_BYTES, 'latin1');
+  bytes.write(link, HEADER_BYTES + path.length, 'latin1');
   return bytes;
 }
 
@@ -75,6 +81,9 @@ export function isUsablePath(path: string): boolean {
 export class Unpacker {
   readonly #process: UnpackProcess;
   #sizeBytes = 0;
+  /** What has not been written yet. */
+  #batch = Buffer.allocUnsafe(BATCH_BYTES);
+  #batched = 0;
   /**
    * Set while a write waits. One listener serves all writes: racing a promise per write would leak memory.
    */
@@ -99,8 +108,15 @@ export class Unpacker {
     return this.#sizeBytes;
   }
 
-  async step(step: TreeStep, content: AsyncIterable<Uint8Array> | null = null): Promise<void> {
-    await this.#write(encode(step.kind, step));
+  /**
+   * Adds an entry, now or together with later ones.
+   * @throws `unavailable` if an entry could not be made, this one or one before
+   */
+  async step(
+    step: TreeStep,
+    content: AsyncIterable<Uint8Array> | Iterable<Uint8Array> | null = null,
+  ): Promise<void> {
+    await this.#add(encode(step.kind, step));
     const isFile = ['file', 'shared', 'copied'].includes(step.kind);
     this.#sizeBytes += isFile ? (step.size ?? 0) : 0;
     let left = step.kind === 'file' ? (step.size ?? 0) : 0;
@@ -108,7 +124,7 @@ export class Unpacker {
       for await (const chunk of content) {
         left -= chunk.length;
         if (left < 0) throw new Error(`${step.path} has more content than its header declares`);
-        await this.#write(chunk);
+        await this.#add(chunk);
       }
     }
     if (left > 0) throw new Error(`${step.path} has less content than its header declares`);
@@ -118,12 +134,13 @@ export class Unpacker {
   async file(path: string, text: string, mode = 0o644): Promise<void> {
     const bytes = Buffer.from(text);
     const mtime = Math.floor(Date.now() / 1_000);
-    await this.step({ kind: 'file', path, mode, mtime, size: bytes.length }, single(bytes));
+    await this.step({ kind: 'file', path, mode, mtime, size: bytes.length }, [bytes]);
   }
 
-  /** Ends the tree. Returns how many entries could not be given their owner. */
+  /** Ends the tree; all of it is on disk then. Returns how many entries could not be given their owner. */
   async finish(): Promise<number> {
-    await this.#write(encode('end', { path: '' }));
+    await this.#add(encode('end', { path: '' }));
+    await this.#flush();
     const { exitCode, output, errors } = await this.#process.ended;
     if (exitCode !== 0) throw failure(errors);
     return Number(output.trim());
@@ -135,6 +152,22 @@ export class Unpacker {
     await this.#process.ended;
   }
 
+  async #add(bytes: Uint8Array): Promise<void> {
+    if (bytes.length > BATCH_BYTES - this.#batched || bytes.length > MAX_COPIED_BYTES) await this.#flush();
+    if (bytes.length > MAX_COPIED_BYTES) return this.#write(bytes);
+    this.#batch.set(bytes, this.#batched);
+    this.#batched += bytes.length;
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#batched === 0) return;
+    const bytes = this.#batch.subarray(0, this.#batched);
+    // The process may read it later.
+    this.#batch = Buffer.allocUnsafe(BATCH_BYTES);
+    this.#batched = 0;
+    await this.#write(bytes);
+  }
+
   async #write(bytes: Uint8Array): Promise<void> {
     const { stdin, ended } = this.#process;
     if (!stdin.destroyed && stdin.write(bytes)) return;
@@ -142,10 +175,6 @@ export class Unpacker {
     // If the pipe breaks or stays full, the child has already reported why.
     if (stdin.destroyed || stdin.writableNeedDrain) throw failure((await ended).errors);
   }
-}
-
-async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }
 
 /** Parses the agent's message, `path: reason`: the path is the archive's, the reason the kernel's. */
