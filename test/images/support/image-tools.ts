@@ -14,6 +14,7 @@ import {
   mkdtemp,
   rm,
   symlink,
+  truncate,
   unlink,
   utimes,
   writeFile,
@@ -83,6 +84,11 @@ export async function fillLower(root: string): Promise<void> {
     await symlink(target, join(root, 'opt', name));
     await lutimes(join(root, 'opt', name), PAST, PAST);
   }
+  await writeFile(join(root, 'usr/bin/capable'), 'capable\n');
+  // An attribute that the import leaves out, without harm to the entry.
+  await run('setcap', ['cap_net_raw=ep', join(root, 'usr/bin/capable')]);
+  await writeFile(join(root, 'opt/sparse'), 'start\n');
+  await truncate(join(root, 'opt/sparse'), 200_000);
   await chmod(join(root, 'srv'), 0o2750);
   await utimes(join(root, 'usr/deep/er/file'), OLD, OLD);
   for (const directory of ['usr/deep/er', 'usr/deep', 'srv']) await utimes(join(root, directory), OLD, OLD);
