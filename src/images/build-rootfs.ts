@@ -23,7 +23,8 @@ const MAX_TOP_DIRECTORIES = 64;
 /** Variables that depend on the user who runs a command. */
 const NOT_ENV = ['HOME', 'USER', 'LOGNAME', 'SHELL', 'PWD', 'HOSTNAME', 'TERM'];
 const MAX_ENV_BYTES = 65_536;
-const MEBIBYTE = 1_048_576;
+/** Read at a time: the entries in it are handled in one turn of the event loop. */
+const CHUNK_BYTES = 65_536;
 
 /** The environment from the image's configuration, without the variables it may not set. */
 function environmentOf(pairs: string[]): Record<string, string> {
@@ -46,7 +47,7 @@ export type RootfsSource =
 
 /** Opens an archive or a layer of any known compression. */
 export function openArchive(path: string, limit: ByteLimit, signal: AbortSignal): AsyncIterable<Uint8Array> {
-  return decompressed(createReadStream(path, { highWaterMark: MEBIBYTE, signal }), limit);
+  return decompressed(createReadStream(path, { highWaterMark: CHUNK_BYTES, signal }), limit);
 }
 
 /**

@@ -28,7 +28,12 @@ export interface TarEntry {
   mtime: number;
   size: number;
   /** What is not read is skipped. */
-  content: AsyncIterable<Uint8Array>;
+  content: EntryContent;
+}
+
+export interface EntryContent extends AsyncIterable<Uint8Array> {
+  /** All of it, if it has arrived already, as that of most small files has: this takes no turn of the event loop. */
+  whole(): Uint8Array | null;
 }
 
 const KINDS: Partial<Record<string, TarEntry['kind']>> = {
@@ -68,6 +73,14 @@ class ArchiveBytes {
     this.#source = source;
   }
 
+  /** The next `size` bytes if they have arrived, else null. */
+  arrived(size: number): Buffer | null {
+    if (this.#rest.length < size) return null;
+    const bytes = this.#rest.subarray(0, size);
+    this.#rest = this.#rest.subarray(size);
+    return bytes;
+  }
+
   /** The next bytes, at most `max`; null at the end. */
   async some(max: number): Promise<Buffer | null> {
     while (this.#rest.length === 0) {
@@ -96,7 +109,7 @@ class ArchiveBytes {
 }
 
 /** The content of one entry; whatever its reader leaves is skipped. */
-class Content implements AsyncIterable<Buffer> {
+class Content implements EntryContent {
   readonly #bytes: ArchiveBytes;
   readonly #path: string;
   #left: number;
@@ -116,8 +129,16 @@ class Content implements AsyncIterable<Buffer> {
     }
   }
 
-  async skip(): Promise<void> {
-    for await (const _ of this);
+  whole(): Buffer | null {
+    const bytes = this.#bytes.arrived(this.#left);
+    if (bytes !== null) this.#left = 0;
+    return bytes;
+  }
+
+  /** Skips what is left of it, and what it is padded with. */
+  async skip(padding: number): Promise<void> {
+    if (this.#left > 0) for await (const _ of this);
+    if (padding > 0 && this.#bytes.arrived(padding) === null) await this.#bytes.upTo(padding);
   }
 }
 
@@ -198,7 +219,7 @@ export async function readTar(
 async function readEntries(bytes: ArchiveBytes, visit: (entry: TarEntry) => Promise<void>): Promise<void> {
   const extensions = new Extensions();
   for (;;) {
-    const block = await bytes.upTo(BLOCK);
+    const block = bytes.arrived(BLOCK) ?? (await bytes.upTo(BLOCK));
     if (block.length === 0) return;
     if (block.length < BLOCK) throw badArchive('it ends within a header');
     const raw = parseHeader(block);
@@ -210,7 +231,6 @@ async function readEntries(bytes: ArchiveBytes, visit: (entry: TarEntry) => Prom
     const header = extensions.apply(raw);
     const content = new Content(bytes, header);
     await visit(entryOf(header, content));
-    await content.skip();
-    await bytes.upTo(padding(header.size));
+    await content.skip(padding(header.size));
   }
 }

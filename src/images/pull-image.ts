@@ -1,5 +1,6 @@
 /** Pulls an image from a registry into the store. */
 import { createHash } from 'node:crypto';
+import { rm } from 'node:fs/promises';
 import { anySignal } from '../shared/async/any-signal.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import { buildRootfs, checked, openArchive } from './build-rootfs.ts';
@@ -9,6 +10,7 @@ import type { ImageStore, Staging } from './image-store.ts';
 import { LayerStore } from './layer-store/layer-store.ts';
 import { NamesLimit } from './layers/entry-rules.ts';
 import type { StoredLayer } from './layers/stored-layer.ts';
+import type { Blob } from './registry/download-blob.ts';
 import {
   downloadLayers,
   type PullProgress,
@@ -186,14 +188,20 @@ async function storedLayers(
     found.set(diffId, layer);
     unpacked.add(layer.header.bytes);
   }
-  const missing = layers.filter(({ diffId }) => !found.has(diffId));
-  const report = (progress: PullProgress) => onProgress?.({ kind: 'download', ...progress });
-  const paths = await downloadLayers(client, missing, staging.scratch, report, signal);
-  onProgress?.({ kind: 'unpack' });
-  for (const [at, { diffId }] of missing.entries()) {
-    if (found.has(diffId)) continue;
-    const archive = () => checked(openArchive(paths[at] ?? '', unpacked, signal), diffId);
-    found.set(diffId, await shared.add(staging, diffId, { archive, names }, signal));
-  }
+  const absent = layers.filter(({ diffId }) => !found.has(diffId));
+  // Layers of two digests can have the same content.
+  const missing = [...new Map(absent.map((layer) => [layer.diffId, layer])).values()];
+  const report = (progress: PullProgress) => {
+    onProgress?.({ kind: 'download', ...progress });
+    if (progress.layersDone === progress.layers) onProgress?.({ kind: 'unpack' });
+  };
+  if (missing.length === 0) onProgress?.({ kind: 'unpack' });
+  const use = async ({ diffId }: Blob & { diffId: string }, path: string, limited: AbortSignal) => {
+    const archive = () => checked(openArchive(path, unpacked, limited), diffId);
+    found.set(diffId, await shared.add(staging, diffId, { archive, names }, limited));
+    // Only what is kept is written to the disk.
+    await rm(path);
+  };
+  await downloadLayers(client, missing, staging.scratch, report, use, signal);
   return layers.flatMap(({ diffId }) => found.get(diffId) ?? []);
 }

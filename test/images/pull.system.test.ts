@@ -1,19 +1,15 @@
 /** Images pulled from a real registry, by the operator and by an agent that names one as its runtime. */
 
-import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
-import {
-  createServer,
-  request as httpRequest,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { ImageSettings } from '../../src/config/config.ts';
 import type { PullState } from '../../src/engines/engine.ts';
+import { createRegistry } from '../../src/registry/registry.ts';
+import { systemClock } from '../../src/shared/clock.ts';
+import { createLogger } from '../../src/shared/log.ts';
 import { createRequest, timeoutSignal } from '../conformance/support/requests.ts';
+import { defaultConfig, plainRequest } from '../registry/support/requests.ts';
 import { busyboxEntries, dockerArchive, tarOf } from '../support/archives.ts';
 import { needs } from '../support/needs.ts';
 import { runVerb } from '../support/run-verb.ts';
@@ -21,6 +17,7 @@ import { startCompanyProxy } from './support/company-proxy.ts';
 import { type ImagePlace, openImagePlace } from './support/image-place.ts';
 import { type ImageTools, missingTools, openImageTools } from './support/image-tools.ts';
 import { type RealRegistry, startRealRegistry } from './support/real-registry.ts';
+import { type RegistryProxy, startRegistryProxy } from './support/registry-proxy.ts';
 import { isWritten, listTree } from './support/tree-listing.ts';
 
 const MAX = { maxBytes: 1e9 };
@@ -42,12 +39,12 @@ const skipped = missing ?? (busybox === null ? 'needs busybox-static' : null);
 describe('images of a registry', needs(skipped ?? '', skipped === null), () => {
   let tools: ImageTools;
   let registry: RealRegistry;
-  let proxy: Proxy;
+  let proxy: RegistryProxy;
   let place: ImagePlace;
 
   beforeAll(async () => {
     [tools, registry] = await Promise.all([openImageTools(), startRealRegistry()]);
-    proxy = await startProxy(registry.host);
+    proxy = await startRegistryProxy(registry.host);
     const push = (from: string, to: string, ...options: string[]) =>
       tools.skopeo('copy', '--dest-tls-verify=false', ...options, from, `docker://${registry.host}/${to}`);
     const layout = `oci:${tools.layout}:two`;
@@ -117,6 +114,35 @@ describe('images of a registry', needs(skipped ?? '', skipped === null), () => {
     expect((await place.engine.runtimes(timeoutSignal())).installed).toContain(runtime);
   });
 
+  it('are pending while they take longer than the caller waits', async () => {
+    const runtime = `${proxy.host}/team/tiny:1`;
+    const held = new Promise<() => void>((resolve) => {
+      proxy.intercept = (request, _, forward) => {
+        if (!request.url?.includes('/blobs/')) return false;
+        resolve(() => forward((bytes) => bytes));
+        return true;
+      };
+    });
+    const sandboxes = createRegistry({
+      ...{ engine: place.another(), stateDir: place.stateDir, config: defaultConfig },
+      ...{ clock: systemClock, log: createLogger('silent') },
+    });
+    try {
+      const session = sandboxes.openSession('local');
+      const request = { ...plainRequest, runtime };
+      const { sandboxId, status } = await session.create(request, timeoutSignal(), { softTimeoutMs: 1 });
+      expect(status).toBe('pending');
+      const release = await held;
+      const view = async () => (await session.sandbox(sandboxId)).view(timeoutSignal());
+      expect((await view()).status).toBe('pending');
+      proxy.intercept = () => false;
+      release();
+      await expect.poll(async () => (await view()).status, { timeout: 60_000 }).toBe('running');
+    } finally {
+      await sandboxes.close('shutdown');
+    }
+  });
+
   it('for short names come from the operator’s table', async () => {
     const settings = { ...allowing([]), runtimeImages: new Map([['tiny', `${proxy.host}/team/tiny:1`]]) };
     const other = await openImagePlace({ images: settings });
@@ -145,7 +171,7 @@ describe('images of a registry', needs(skipped ?? '', skipped === null), () => {
   });
 
   it('are pulled through the proxy of the environment', async () => {
-    const company = await startCompanyProxy(registry.host, tools.path('.'));
+    const company = await startCompanyProxy(proxy.host, tools.path('.'));
     const reference = `${company.registry}/team/tiny:1`;
     const image = (verb: string, env = {}) =>
       runVerb(['image', verb, reference, '--state-dir', place.stateDir], env);
@@ -157,6 +183,14 @@ describe('images of a registry', needs(skipped ?? '', skipped === null), () => {
       expect(await image('remove')).toMatchObject({ code: 0 });
       const { NODE_EXTRA_CA_CERTS } = company.env;
       expect(await image('pull', { NODE_EXTRA_CA_CERTS })).toMatchObject({ code: 1, out: '' });
+      const location = `http://${registry.host}/`;
+      proxy.intercept = (_, response) => {
+        response.writeHead(307, { location }).end();
+        return true;
+      };
+      const redirected = await image('pull', company.env);
+      expect(redirected).toMatchObject({ code: 1, out: '' });
+      expect(redirected.err).toContain(`${reference.split('/')[0]} redirects to ${location.slice(0, -1)}`);
     } finally {
       await company.close();
     }
@@ -226,51 +260,4 @@ describe('images of a registry', needs(skipped ?? '', skipped === null), () => {
 
 function allowing(allowed: string[]): ImageSettings {
   return { allowed, runtimeImages: new Map(), mirrors: new Map(), insecure: [], credentialFiles: [] };
-}
-
-type Change = (bytes: Buffer) => Buffer;
-
-interface Proxy {
-  readonly host: string;
-  /** Returns true if it answers, by `forward` with a changed body or by itself. */
-  intercept: (
-    request: IncomingMessage,
-    response: ServerResponse,
-    forward: (change: Change) => void,
-  ) => boolean;
-  close(): Promise<void>;
-}
-
-/** A proxy in front of the registry that may change its answers. */
-async function startProxy(target: string): Promise<Proxy> {
-  const server: Server = createServer((request, response) => {
-    const forward = (change: Change) => {
-      const { method, headers } = request;
-      const upstream = httpRequest(`http://${target}${request.url}`, {
-        method,
-        headers: { ...headers, host: target },
-      });
-      upstream.on('response', async (answer) => {
-        const chunks: Buffer[] = [];
-        for await (const chunk of answer) chunks.push(Buffer.from(chunk));
-        const { 'transfer-encoding': _, ...others } = answer.headers;
-        response.writeHead(answer.statusCode ?? 502, others).end(change(Buffer.concat(chunks)));
-      });
-      upstream.end();
-    };
-    if (!proxy.intercept(request, response, forward)) forward((bytes) => bytes);
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const bound = server.address();
-  const proxy: Proxy = {
-    host: `127.0.0.1:${typeof bound === 'object' && bound !== null ? bound.port : 0}`,
-    intercept: () => false,
-    async close() {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
-  return proxy;
 }

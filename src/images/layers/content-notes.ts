@@ -23,12 +23,18 @@ export interface ContentNotes {
 export function noteContent(
   { path, size, content }: TarEntry,
   noted: ReadonlySet<string>,
-): { content: AsyncGenerator<Uint8Array>; notes: ContentNotes } {
+): { content: AsyncIterable<Uint8Array> | Iterable<Uint8Array>; notes: ContentNotes } {
+  const isNoted = noted.has(path) && size <= MAX_NOTED_BYTES;
+  const isProgram = PROGRAM.test(path);
+  const whole = content.whole();
+  if (whole !== null) {
+    const text = isNoted ? Buffer.from(whole).toString('utf8') : null;
+    return { content: [whole], notes: { text, machine: isProgram ? machineOf(whole) : null } };
+  }
   const notes: ContentNotes = { text: null, machine: null };
   async function* read(): AsyncGenerator<Uint8Array> {
     const kept: Uint8Array[] = [];
-    const isNoted = noted.has(path) && size <= MAX_NOTED_BYTES;
-    let first = PROGRAM.test(path);
+    let first = isProgram;
     for await (const chunk of content) {
       if (first) notes.machine = machineOf(chunk);
       first = false;

@@ -19,6 +19,8 @@ import type { ContentNotes } from './content-notes.ts';
 
 const FORMAT = 1;
 const LINE_FEED = 10;
+/** Lines are compressed together: handing one over costs more than compressing it. */
+const BATCH_LENGTH = 65_536;
 const HEADER = 'layer.json';
 const ENTRIES = 'entries.gz';
 export const FILES = 'files';
@@ -115,6 +117,7 @@ export async function readHeader(directory: string): Promise<LayerHeader | null>
 export class EntryList {
   /** Lines so far. */
   count = 0;
+  #batch = '';
   readonly #gzip = createGzip({ level: 1 });
   readonly #written: Promise<void>;
   /** Set while an entry waits. One listener serves all: a promise that lives long would keep each that is raced. */
@@ -137,13 +140,17 @@ export class EntryList {
 
   async #write(line: z.input<typeof lineSchema>): Promise<void> {
     this.count += 1;
-    if (this.#gzip.write(`${JSON.stringify(line)}\n`)) return;
+    this.#batch += `${JSON.stringify(line)}\n`;
+    if (this.#batch.length < BATCH_LENGTH) return;
+    const batch = this.#batch;
+    this.#batch = '';
+    if (this.#gzip.write(batch)) return;
     if (!this.#gzip.destroyed) await new Promise<void>((resolve) => (this.#wake = resolve));
     if (this.#gzip.destroyed) await this.#written;
   }
 
   async close(): Promise<void> {
-    this.#gzip.end();
+    this.#gzip.end(this.#batch);
     try {
       await this.#written;
     } catch (error) {

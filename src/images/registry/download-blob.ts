@@ -30,23 +30,24 @@ class Partial {
   }
 
   async add(chunk: Uint8Array): Promise<void> {
-    let written = 0;
+    const written = this.#write(chunk);
+    // Meanwhile: another thread writes.
+    this.#hash.update(chunk);
+    await written;
+    this.#bytes += chunk.length;
+    this.#onBytes(chunk.length);
+  }
+
+  async #write(chunk: Uint8Array): Promise<void> {
+    const start = this.#bytes;
     try {
-      while (written < chunk.length) {
-        const { bytesWritten } = await this.#file.write(
-          chunk,
-          written,
-          chunk.length - written,
-          this.#bytes + written,
-        );
-        written += bytesWritten;
+      for (let done = 0; done < chunk.length; ) {
+        const { bytesWritten } = await this.#file.write(chunk, done, chunk.length - done, start + done);
+        done += bytesWritten;
       }
     } catch (error) {
       throw diskFullError(error);
     }
-    this.#hash.update(chunk);
-    this.#bytes += chunk.length;
-    this.#onBytes(chunk.length);
   }
 
   /** Discards what was written: the registry sends the blob from its start. */

@@ -23,7 +23,7 @@ const MAX_CONFIG_BYTES = 4_194_304;
 const MAX_LAYERS = 512;
 /** Index in index: deeper nesting is a mistake or an attack. */
 const MAX_DEPTH = 4;
-/** Downloads at a time, as container engines do. */
+/** Layers that are downloaded or used at a time, as container engines do. */
 const PARALLEL = 3;
 
 /** An image that the registry has for this machine. */
@@ -128,21 +128,26 @@ export async function resolveImage(
     });
   }
   const blobs = layers.map((layer, at) => ({ ...blobOf(client, layer), diffId: diffIds[at] ?? '' }));
+  const diffIdOf = new Map(blobs.map(({ digest, diffId }) => [digest, diffId]));
+  if (blobs.some(({ digest, diffId }) => diffIdOf.get(digest) !== diffId))
+    throw untrustworthy(client.what, 'its configuration has two digests for the content of one layer');
   const bytes = blobs.reduce((sum, { size }) => sum + size, 0);
   return { digest: manifest.digest, layers: blobs, env: config?.Env ?? [], bytes };
 }
 
 /**
- * Downloads layers into `scratch`, several at a time. If one fails the others are cancelled, and none is
- * still running when this rejects. Returns the path of each.
+ * Downloads layers into `scratch`, several at a time, and passes each to `use` while others are downloaded. If one
+ * fails the others are cancelled, and none is still running when this rejects.
+ * @param use gets the path of the layer, and a signal that aborts when another one fails
  */
-export async function downloadLayers(
+export async function downloadLayers<Layer extends Blob>(
   client: RegistryClient,
-  layers: readonly Blob[],
+  layers: readonly Layer[],
   scratch: string,
   onProgress: (progress: PullProgress) => void,
+  use: (layer: Layer, path: string, signal: AbortSignal) => Promise<void>,
   signal: AbortSignal,
-): Promise<string[]> {
+): Promise<void> {
   const unique = new Map(layers.map((layer) => [layer.digest, layer]));
   const progress: PullProgress = {
     layers: unique.size,
@@ -153,17 +158,18 @@ export async function downloadLayers(
   const failed = new AbortController();
   const either = anySignal([signal, failed.signal]);
   const failures: unknown[] = [];
-  const placeOf = (digest: string) => join(scratch, digest.slice('sha256:'.length));
-  await mapConcurrent([...unique.values()], PARALLEL, async (blob) => {
+  await mapConcurrent([...unique.values()], PARALLEL, async (layer) => {
     if (either.aborted) return;
     try {
       const onBytes = (bytes: number) => {
         progress.bytes += bytes;
         onProgress(progress);
       };
-      await downloadBlob(client, blob, placeOf(blob.digest), onBytes, either);
+      const path = join(scratch, layer.digest.slice('sha256:'.length));
+      await downloadBlob(client, layer, path, onBytes, either);
       progress.layersDone += 1;
       onProgress(progress);
+      await use(layer, path, either);
     } catch (error) {
       failures.push(error);
       failed.abort();
@@ -171,5 +177,4 @@ export async function downloadLayers(
   });
   if (failures.length > 0) throw failures[0];
   if (signal.aborted) throw signal.reason;
-  return layers.map(({ digest }) => placeOf(digest));
 }

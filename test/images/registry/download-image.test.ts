@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PullProgress } from '../../../src/images/registry/download-image.ts';
-import { sha256 } from '../../support/archives.ts';
+import { ARCHITECTURE, ociLayout, sha256 } from '../../support/archives.ts';
 import { type MemoryRegistry, startMemoryRegistry } from './support/memory-registry.ts';
 import { DIGESTS, LAYERS, LAYOUT, makeFolder, type Pull, pullInto } from './support/pull.ts';
 
@@ -147,6 +147,43 @@ describe('an image of a registry', () => {
   ])('is rejected for a registry with %s', async (_, arrange, code, words) => {
     arrange();
     await expect(pull()).rejects.toMatchObject({ code, message: expect.stringContaining(words) });
+  });
+
+  it('is rejected if one layer is to have two contents', async () => {
+    const [first, second] = LAYERS;
+    if (first === undefined || second === undefined) throw new Error('no layers');
+    const layers = [first, { plain: second.plain, stored: first.stored }];
+    const lying = await startMemoryRegistry(ociLayout([{ architecture: ARCHITECTURE, layers }]));
+    try {
+      await expect(pull({ host: lying.host })).rejects.toMatchObject({
+        code: 'server',
+        message: expect.stringContaining('two digests'),
+      });
+    } finally {
+      await lying.close();
+    }
+  });
+
+  it('has its layers used while others are downloaded', async () => {
+    const requested = new Promise<() => void>((resolve) => {
+      registry.intercept = (request, response) => {
+        if (!request.url?.endsWith(SECOND)) return false;
+        resolve(() => void response.end(registry.stored.get(SECOND)));
+        return true;
+      };
+    });
+    const used: string[] = [];
+    await pull({
+      onLayer: async (digest) => {
+        used.push(digest);
+        const send = await requested;
+        if (digest === FIRST) send();
+      },
+    });
+    expect(used).toEqual([FIRST, SECOND]);
+    await expect(pull({ onLayer: () => Promise.reject(new Error('disk full')) })).rejects.toThrow(
+      'disk full',
+    );
   });
 
   it('is rejected when the registry is down or silent', async () => {

@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import type { Blob } from '../../../../src/images/registry/download-blob.ts';
 import {
   downloadLayers,
   type PullProgress,
@@ -43,6 +44,8 @@ export interface Pull {
   guarded?: boolean;
   signal?: AbortSignal;
   onProgress?: (progress: PullProgress) => void;
+  /** Called for each layer that has been downloaded. */
+  onLayer?: (digest: string) => Promise<void>;
 }
 
 export async function makeFolder(): Promise<{ folder: string; remove: () => Promise<void> }> {
@@ -53,7 +56,7 @@ export async function makeFolder(): Promise<{ folder: string; remove: () => Prom
 /** Returns the image, with the paths of its layers in a folder that is removed with `folder`. */
 export async function pullInto(
   folder: string,
-  { host, tag = ':latest', options, guarded = false, signal, onProgress }: Pull,
+  { host, tag = ':latest', options, guarded = false, signal, onProgress, onLayer }: Pull,
 ): Promise<RemoteImage & { paths: string[]; scratch: string }> {
   const scratch = await mkdtemp(join(folder, 'layers-'));
   const reference = requireReference(`${host}/team/app${tag}`);
@@ -63,8 +66,13 @@ export async function pullInto(
   try {
     const wanted = reference.digest ?? reference.tag ?? '';
     const image = await resolveImage(client, wanted, process.arch, until);
-    const paths = await downloadLayers(client, image.layers, scratch, onProgress ?? (() => {}), until);
-    return { ...image, paths, scratch };
+    const found = new Map<string, string>();
+    const use = async ({ digest }: Blob, path: string) => {
+      found.set(digest, path);
+      await onLayer?.(digest);
+    };
+    await downloadLayers(client, image.layers, scratch, onProgress ?? (() => {}), use, until);
+    return { ...image, paths: image.layers.map(({ digest }) => found.get(digest) ?? ''), scratch };
   } finally {
     await client.close();
   }
