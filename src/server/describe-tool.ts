@@ -17,8 +17,22 @@ export interface ToolDescription {
   [key: string]: unknown;
 }
 
-/** The description of a tool for a client. Result fields are described only if the client gets them. */
-export function describeTool(tool: Tool, form: AnswerForm = 'both'): ToolDescription {
+/** Of all tools that were described: every session lists the same ones, and a schema costs much to generate. */
+const described = new WeakMap<Tool, Map<AnswerForm, ToolDescription>>();
+
+/**
+ * The description of a tool for a client, the same object each time. Result fields are described only if the client
+ * gets them.
+ */
+export function describeTool(tool: Tool, form: AnswerForm = 'both'): Readonly<ToolDescription> {
+  const forms = described.get(tool) ?? new Map<AnswerForm, ToolDescription>();
+  described.set(tool, forms);
+  const known = forms.get(form) ?? generate(tool, form);
+  forms.set(form, known);
+  return known;
+}
+
+function generate(tool: Tool, form: AnswerForm): ToolDescription {
   return {
     name: tool.name,
     title: tool.title,

@@ -14,6 +14,14 @@ export function selectTools(
   );
 }
 
+/** The same object for each session, by which its description is remembered. */
+const readOnlyForms = new WeakMap<Tool, Tool>();
+
 function readOnlyForm(tool: Tool): Tool {
-  return { ...tool, annotations: tool.readOnlyAnnotations ?? tool.annotations };
+  const known = readOnlyForms.get(tool) ?? {
+    ...tool,
+    annotations: tool.readOnlyAnnotations ?? tool.annotations,
+  };
+  readOnlyForms.set(tool, known);
+  return known;
 }
