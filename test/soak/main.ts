@@ -1,9 +1,16 @@
-/** `npm run soak [-- --sessions 200 --rounds 3]`: prints what became of the calls, and fails if a promise was broken. */
+/**
+ * `npm run soak [-- --sessions 200 --rounds 3 --log FILE]`: prints what became of the calls, and fails if a promise
+ * was broken. FILE gets the log of the server.
+ */
 import { parseArgs } from 'node:util';
 import { soak } from './soak.ts';
 
 const { values } = parseArgs({
-  options: { sessions: { type: 'string', default: '200' }, rounds: { type: 'string', default: '3' } },
+  options: {
+    sessions: { type: 'string', default: '200' },
+    rounds: { type: 'string', default: '3' },
+    log: { type: 'string' },
+  },
 });
 const [sessions, rounds] = [Number(values.sessions), Number(values.rounds)];
 if (!(sessions > 0) || !(rounds > 0)) throw new Error('--sessions and --rounds take numbers');
@@ -11,6 +18,7 @@ if (!(sessions > 0) || !(rounds > 0)) throw new Error('--sessions and --rounds t
 const { calls, violations, memoryMb } = await soak({
   sessions,
   rounds,
+  logFile: values.log,
   notify: (line) => void process.stdout.write(`${line}\n`),
 });
 const [start = 0] = memoryMb;

@@ -3,7 +3,7 @@
  * session; then the same again, with SIGTERM in the middle.
  */
 import { once } from 'node:events';
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +14,9 @@ import { type SoakServer, startSoakServer, TOKENS } from './soak-server.ts';
 
 /** Sandboxes of clients without sessions, which no session ends. Commands extend it. */
 const LIFETIME_MS = 10_000;
-const IDLE = '2s';
+const IDLE_MS = 2_000;
+/** How much longer each client has for its next call, which waits for those of all others. */
+const TURN_MS = 150;
 /** For what ends by itself to have ended, on a busy machine. */
 const ENDED_MS = 300_000;
 
@@ -23,6 +25,8 @@ interface SoakOptions {
   /** Rounds of all sessions before the one with the signal. */
   readonly rounds: number;
   notify?(line: string): void;
+  /** Where the server's log goes, for whoever looks for the cause of a violation. */
+  readonly logFile?: string | undefined;
 }
 
 interface SoakReport {
@@ -35,14 +39,19 @@ interface SoakReport {
 }
 
 /** Runs the soak with a server of its own. */
-export async function soak({ sessions, rounds, notify = () => {} }: SoakOptions): Promise<SoakReport> {
+export async function soak({
+  sessions,
+  rounds,
+  notify = () => {},
+  logFile,
+}: SoakOptions): Promise<SoakReport> {
   const home = await mkdtemp(join(tmpdir(), 's-'));
   // Sandbox users work below it.
   await chmod(home, 0o711);
   const stateDir = join(home, 's');
   const cgroupsBefore = new Set(sandboxCgroups());
-  const server = await startSoakServer(stateDir, IDLE);
-  const run = new Soak(server);
+  const server = await startSoakServer(stateDir, `${IDLE_MS + sessions * TURN_MS}ms`);
+  const run = new Soak(server, LIFETIME_MS + 2 * sessions * TURN_MS);
   const memoryMb: number[] = [];
   try {
     // What the first clients make the server load does not count.
@@ -61,10 +70,11 @@ export async function soak({ sessions, rounds, notify = () => {} }: SoakOptions)
     const code = await server.exited;
     if (code !== 0) run.violations.push(`the server exited with ${code}`);
     await waitForCleanUps(stateDir);
-    run.violations.push(...(await leftAfter(server, home, cgroupsBefore)));
+    run.violations.push(...(await leftAfter(server, home, cgroupsBefore, run.sandboxIds)));
   } finally {
     server.signal('SIGKILL');
     await server.exited;
+    if (logFile !== undefined) await writeFile(logFile, server.logged());
     await rm(home, { recursive: true, force: true });
   }
   return { calls: run.calls, violations: run.violations, memoryMb };
@@ -73,11 +83,15 @@ export async function soak({ sessions, rounds, notify = () => {} }: SoakOptions)
 class Soak {
   readonly calls = new Map<string, number>();
   readonly violations: string[] = [];
+  /** Of those that clients were told of. */
+  readonly sandboxIds = new Set<unknown>();
   readonly #server: SoakServer;
+  readonly #lifetimeMs: number;
   readonly #state = { ending: false };
   #clients = 0;
 
-  constructor(server: SoakServer) {
+  constructor(server: SoakServer, lifetimeMs: number) {
+    this.#lifetimeMs = lifetimeMs;
     this.#server = server;
   }
 
@@ -130,8 +144,9 @@ class Soak {
       this.#count(await client.call(name, args));
     const connected = this.#count(await client.connect());
     if (connected.kind !== 'answered') return;
-    const created = await call('sandbox_create', { timeout_ms: LIFETIME_MS });
+    const created = await call('sandbox_create', { timeout_ms: this.#lifetimeMs });
     onCreated();
+    if (created.kind === 'answered') this.sandboxIds.add(created.data['sandbox_id']);
     const files = [{ path: 'note', content: mark }];
     await call('sandbox_write_files', { files });
     const read = await call('sandbox_run_command', { cmd: 'cat', args: ['note'] });
@@ -167,8 +182,17 @@ async function leftAfter(
   server: SoakServer,
   home: string,
   cgroupsBefore: ReadonlySet<string>,
+  sandboxIds: ReadonlySet<unknown>,
 ): Promise<string[]> {
-  const things = leftovers(home, cgroupsBefore).filter((text) => !text.startsWith('temporary file '));
+  const logged = server.logged();
+  // Other servers on this machine create sandboxes, too.
+  const isOurs = (text: string): boolean => {
+    const [id] = /sbx_\w+/.exec(text) ?? [];
+    return !text.startsWith('cgroup ') || id === undefined || sandboxIds.has(id) || logged.includes(id);
+  };
+  const things = leftovers(home, cgroupsBefore).filter(
+    (text) => !text.startsWith('temporary file ') && isOurs(text),
+  );
   const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
   const isOpen = await once(socket, 'connect').then(
     () => true,

@@ -9,8 +9,8 @@ import type { SessionHold } from './replicas/session-hold.ts';
 import { openingStream } from './replicas/shared-events.ts';
 import { sendWebResponse, webRequest } from './web-exchange.ts';
 
-/** Time for cancelled calls to send their answers. */
-const ANSWER_MS = 500;
+/** Time for cancelled calls to send their answers; that of hundreds of sessions on a busy machine. */
+const ANSWER_MS = 2_000;
 
 export interface HttpSessionParts {
   readonly principal: string;

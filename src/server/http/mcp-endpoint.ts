@@ -40,6 +40,12 @@ export class McpEndpoint {
     this.#draining = true;
   }
 
+  /** For load balancers, which then send requests elsewhere. */
+  health(response: ServerResponse): void {
+    if (this.#draining) sendJson(response, 503, { status: 'shutting down' });
+    else sendJson(response, 200, { status: 'ok' });
+  }
+
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = '' } = request;
     if (!['GET', 'POST', 'DELETE'].includes(method)) {

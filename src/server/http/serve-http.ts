@@ -6,6 +6,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SessionEndReason } from '../../registry/types.ts';
 import { Lazy } from '../../shared/async/lazy.ts';
 import { type Clock, completesWithin, systemClock } from '../../shared/clock.ts';
@@ -134,7 +135,7 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   const route = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const [path] = (request.url ?? '').split('?');
     if (previews?.concerns(request)) return previews.handle(request, response);
-    if (path === '/healthz') return sendJson(response, 200, { status: 'ok' });
+    if (path === '/healthz') return endpoint.health(response);
     const refused = checkHost(request.headers, rules);
     if (refused !== null) return refuse(response, refused);
     if (path?.startsWith(GIT_PATH)) return git.handle(request, response);
@@ -184,12 +185,16 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   log.info('shutting down');
   recovery.abort();
   endpoint.drain();
-  server.close();
-  server.closeIdleConnections();
+  // Those whom nobody else serves are told so: a connection that is not accepted, or is closed while a request is
+  // on its way, leaves its client without an answer.
+  if (replicas !== null) server.close();
   const answered = Promise.all([sessions.answered(), stateless.ifUsed((requests) => requests.answered())]);
   await completesWithin(clock, options.drainMs ?? DRAIN_MS, Promise.race([answered, second]));
   await replicas?.stop();
   await Promise.all([sessions.close('signal'), stateless.ifUsed((requests) => requests.close('signal'))]);
+  if (replicas === null) server.close();
+  // Answers what has arrived meanwhile.
+  await nextTurn();
   server.closeAllConnections();
   connections?.closeAll();
   await closeTracing(tracing, clock, log);

@@ -38,10 +38,10 @@ async function freePort() {
 
 async function accepts(port) {
   const socket = connectSocket(port, '127.0.0.1');
-  const outcome = await Promise.race([
-    once(socket, 'connect').then(() => true),
-    once(socket, 'error').then(() => false),
-  ]);
+  const outcome = await once(socket, 'connect').then(
+    () => true,
+    () => false,
+  );
   socket.destroy();
   return outcome;
 }

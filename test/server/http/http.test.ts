@@ -146,6 +146,9 @@ describe('SIGTERM', () => {
     await entered.promise;
     server.signal();
     await expect(client.ping()).rejects.toThrow();
+    const refused = await post(server, INITIALIZE);
+    expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '5']);
+    expect((await fetch(`${server.url}/healthz`)).status).toBe(503);
     go.resolve(null);
     expect(textOf(await call)).toContain('finished');
     expect(await server.ended).toBe('signal');

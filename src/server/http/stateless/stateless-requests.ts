@@ -10,8 +10,8 @@ import { type Refusal, refuse } from '../reply.ts';
 import { sendWebResponse, webRequest } from '../web-exchange.ts';
 import { type CallerSession, CallerSessions, type CallerSessionsOptions } from './caller-sessions.ts';
 
-/** Time for cancelled calls to send their answers. */
-const ANSWER_MS = 500;
+/** Time for cancelled calls to send their answers; that of hundreds of sessions on a busy machine. */
+const ANSWER_MS = 2_000;
 
 /** Groups the requests of one conversation: they share a current sandbox, as those of a session do. */
 const CONVERSATION = 'io.github.sandbox-mcp/conversation';
