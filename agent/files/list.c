@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LIST_MAX 20000u
+#define LIST_MAX 100000u
 #define IGNORE_FILE ".gitignore"
 #define IGNORE_MAX 32768u
 
@@ -20,7 +20,8 @@ struct listed {
 struct listing {
   struct listed *items; /* room for twice the limit: the larger half is dropped whenever it is full */
   size_t count, limit;
-  uint32_t total; /* names after `after` */
+  const char *largest; /* of `limit` smaller ones; names after it are not kept */
+  uint32_t total;      /* names after `after` */
   bool has_git, has_ignore;
 };
 
@@ -31,6 +32,7 @@ static int compare(const void *a, const void *b) {
 static void keep_smallest(struct listing *l) {
   qsort(l->items, l->count, sizeof l->items[0], compare);
   while (l->count > l->limit) free(l->items[--l->count].name);
+  if (l->count == l->limit && l->limit > 0) l->largest = l->items[l->limit - 1].name;
 }
 
 static void listing_free(struct listing *l) {
@@ -46,7 +48,7 @@ static int listing_add(struct listing *l, const struct dirent *entry, const char
   if (strcmp(name, IGNORE_FILE) == 0) l->has_ignore = true;
   if (after != NULL && strcmp(name, after) <= 0) return 0;
   l->total++;
-  if (l->limit == 0) return 0;
+  if (l->limit == 0 || (l->largest != NULL && strcmp(name, l->largest) > 0)) return 0;
   char *copy = strdup(name);
   if (copy == NULL) return ENOMEM;
   l->items[l->count++] = (struct listed){copy, entry->d_type};

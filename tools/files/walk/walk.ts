@@ -3,6 +3,8 @@ import { type IgnoreScope, isIgnored, parseIgnoreFile } from '../../../src/share
 
 /** Entries of a directory that are listed at once. */
 const PAGE_ENTRIES = 10_000;
+/** Each page reads the whole directory, so that those of a large one become larger. */
+const MAX_PAGE_ENTRIES = 100_000;
 /** Subdirectories that are listed ahead together, each up to so many entries. */
 const AHEAD_DIRECTORIES = 64;
 const AHEAD_ENTRIES = 256;
@@ -40,6 +42,7 @@ export class Walk {
   readonly #explorer: FileExplorer;
   readonly #request: WalkRequest;
   readonly #stack: OpenDirectory[] = [];
+  #pageEntries = PAGE_ENTRIES;
   /** Directories listed ahead, by path. */
   readonly #ahead = new Map<string, ListedDirectory | null>();
   /** How many parts of paths lead from the outermost .gitignore to the root. */
@@ -92,7 +95,8 @@ export class Walk {
   async #continue(open: OpenDirectory): Promise<boolean> {
     const last = open.listed.entries.at(-1);
     if (!open.listed.hasMore || last === undefined) return false;
-    const listed = await this.#list([this.#pathOf(open.parts)], PAGE_ENTRIES, last.name);
+    this.#pageEntries = Math.min(2 * this.#pageEntries, MAX_PAGE_ENTRIES);
+    const listed = await this.#list([this.#pathOf(open.parts)], this.#pageEntries, last.name);
     open.listed = listed[0] ?? { ...open.listed, entries: [], hasMore: false };
     open.index = 0;
     return open.listed.entries.length > 0;

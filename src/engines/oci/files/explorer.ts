@@ -25,7 +25,7 @@ const MARKS: Record<string, 'binary' | 'unreadable' | 'truncated' | 'end'> = {
   e: 'end',
 };
 const LINE = 'l';
-const MAX_LISTED = 20_000;
+const MAX_LISTED = 100_000;
 const MAX_IGNORE_FILE = 32_768;
 const MAX_PIECE = 16_384;
 /** Fixed parts of records, in bytes; an entry with the longest name. */

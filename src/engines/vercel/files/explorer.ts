@@ -13,6 +13,8 @@ import { LIST, MAX_SCAN_OUTPUT, SCAN } from '../guest/explore-scripts.ts';
 import { refusal } from '../guest/file-scripts.ts';
 import { runScript } from '../guest/run-script.ts';
 
+/** Entries of a directory in the output of one script. */
+const MAX_LISTED = 20_000;
 /** A longer line is reported up to here. */
 const MAX_PIECE = 16_384;
 /** `./`, which keeps names that start with a dash from being options. */
@@ -33,7 +35,9 @@ export class VercelExplorer implements FileExplorer {
     this.#signal = signal;
   }
 
-  async list({ directories, after, limit, details }: ListDirectories): Promise<(ListedDirectory | null)[]> {
+  async list(request: ListDirectories): Promise<(ListedDirectory | null)[]> {
+    const { directories, after, details } = request;
+    const limit = Math.min(request.limit, MAX_LISTED);
     const cursor = after === undefined ? '' : encoded(`${after}/`);
     const paths = directories.map((path) => encoded(path.endsWith('/') ? path : `${path}/`));
     const output = await this.#run(LIST, [cursor, String(limit), details ? '1' : '0', ...paths]);
