@@ -4,7 +4,7 @@ import { fromAgentError } from '../protocol/agent-errors.ts';
 import { type SandboxRecord, updateRecord } from '../state/sandbox-record.ts';
 import { diagnoseDisconnect } from './agent-disconnect.ts';
 import { reconcileRecord } from './reconcile.ts';
-import { setDeadline } from './set-deadline.ts';
+import { remainingTime, setDeadline } from './set-deadline.ts';
 
 /**
  * Extends the deadline of a running sandbox, in the agent first: only what the agent has accepted is
@@ -27,8 +27,8 @@ export async function extendTimeout(
   const { layout } = await context.host();
   try {
     return await updateRecord(layout, sandboxId, async (record) => {
-      const fromNow = record.expiresAt - Date.now() + durationMs;
-      const remaining = await setDeadline(layout.sandbox(sandboxId).agentSocket, fromNow);
+      const { agentSocket } = layout.sandbox(sandboxId);
+      const remaining = await setDeadline(agentSocket, (await remainingTime(agentSocket)) + durationMs);
       return { ...record, timeoutMs: record.timeoutMs + durationMs, expiresAt: Date.now() + remaining };
     });
   } catch (error) {

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -54,6 +54,18 @@ describe('a sandbox that ends without a request', () => {
       .poll(async () => (await readdir(dirOf(sandbox))).sort(), { interval: 50 })
       .toEqual(['agent', 'commands', 'record.json']);
     await expect.poll(() => refused(port)).toBe(true);
+    await opened.engine.forget(sandbox.sandboxId, timeoutSignal());
+  });
+
+  it('does not end when it is extended after the clock of this machine was set ahead', async () => {
+    const sandbox = await opened.engine.create(createRequest(), timeoutSignal());
+    const path = join(dirOf(sandbox), 'record.json');
+    const record = JSON.parse(await readFile(path, 'utf8'));
+    // What was an instant in the future has passed.
+    await writeFile(path, JSON.stringify({ ...record, expiresAt: record.expiresAt - 3_600_000 }));
+    const extended = await opened.engine.extendTimeout(sandbox.sandboxId, 1_000, timeoutSignal());
+    expect(extended).toMatchObject({ status: 'running' });
+    expect(Math.abs((extended.expiresAt ?? 0) - record.expiresAt)).toBeLessThan(60_000);
     await opened.engine.forget(sandbox.sandboxId, timeoutSignal());
   });
 
