@@ -1,6 +1,6 @@
 /**
  * `npm run torture [-- --minutes 10 --seed 7 --sessions 3 --fault "full disk" --fault SIGKILL]`: prints what was
- * done, and fails if a promise was broken.
+ * done, and fails if a promise was broken. The first SIGINT or SIGTERM ends it after its round.
  */
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
@@ -21,7 +21,8 @@ if (seed === undefined || !minutes || !sessions || !Number.isSafeInteger(seed))
 const { fault: faults } = values;
 const unknown = faults.filter((wanted) => !FAULTS.some(({ name }) => name === wanted));
 if (unknown.length > 0) throw new Error(`there is no fault "${unknown.join('", "')}"`);
-const until = performance.now() + minutes * 60_000;
+let until = performance.now() + minutes * 60_000;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => (until = 0));
 process.stdout.write(`seed ${seed}, ${minutes} minutes, ${sessions} sessions\n`);
 
 const report = await torture({
