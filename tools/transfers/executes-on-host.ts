@@ -56,14 +56,23 @@ const MAX_REMEMBERED = 10_000;
 export class ExecutedOnHost {
   readonly #named: string[] = [];
   readonly #halfRepositories = new Map<string, 'config' | 'head'>();
+  readonly #root: string;
   #more = 0;
 
-  /** @param path of a file or a link, in the tree; of a single file, its name */
-  add(path: string): void {
+  /** @param root where the tree, or the single file, is in the folder that somebody may work in */
+  constructor(root = '') {
+    this.#root = root;
+  }
+
+  /**
+   * @param path of a file or a link, in the tree; empty for a single file
+   * @param shown the path to name, if it is another one
+   */
+  add(path: string, shown = path): void {
     // Case does not matter on some file systems.
-    const names = path.toLowerCase().split('/');
+    const names = [this.#root, path].join('/').toLowerCase().split('/').filter(Boolean);
     if (!executesOnHost(names) && !this.#completesRepository(names)) return;
-    if (this.#named.length < MAX_NAMED) this.#named.push(path);
+    if (this.#named.length < MAX_NAMED) this.#named.push(shown);
     else this.#more += 1;
   }
 

@@ -16,6 +16,7 @@ import {
   type LocalEntry,
   newLocalPath,
   openLocal,
+  pathInAllowed,
   realStateDir,
 } from './local-path.ts';
 import { SkippedEntries } from './skipped-entries.ts';
@@ -75,6 +76,7 @@ export async function download(
       report,
       note,
       expectedBytes: source.sizeBytes,
+      pathInProject: pathInAllowed(target.path, bounds),
     });
     return {
       localPath: target.path,

@@ -53,6 +53,8 @@ interface WriteOptions {
   note?: (path: string) => Promise<void>;
   /** The expected size of a single file in bytes. */
   expectedBytes?: number;
+  /** Where the target is in the folder that somebody may work in: decides what programs of the host may run. */
+  pathInProject?: string;
 }
 
 /**
@@ -73,6 +75,7 @@ export async function writeHostTree(
     report = () => {},
     note = () => Promise.resolve(),
     expectedBytes = 0,
+    pathInProject = target.name,
   } = options;
   const stage = new HostStage(target);
   const writing: Writing = {
@@ -80,7 +83,7 @@ export async function writeHostTree(
     bytes: 0,
     sha256: null,
     skipped: options.skipped ?? new SkippedEntries(),
-    executed: new ExecutedOnHost(),
+    executed: new ExecutedOnHost(pathInProject),
     stage,
     directories: [],
     background: new Background(FILES_AT_ONCE),
@@ -132,7 +135,7 @@ async function stageEntries(
     // Checked early, so that a long transfer does not run in vain.
     if (entry.path === '') await requireReplaceable(target, entry.type, overwrite);
     await writeEntry(writing, entry);
-    if (entry.type !== 'directory') writing.executed.add(entry.path === '' ? target.name : entry.path);
+    if (entry.type !== 'directory') writing.executed.add(entry.path, entry.path || target.name);
   }
 }
 

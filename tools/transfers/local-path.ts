@@ -1,5 +1,5 @@
 import { realpath } from 'node:fs/promises';
-import { basename, dirname, join, resolve, sep } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { SandboxError, systemErrorCode } from '../../src/shared/errors.ts';
 import { type HostDirectory, type HostEntry, openHostEntry } from '../../src/shared/fs/host-directory.ts';
 
@@ -132,6 +132,13 @@ async function requireWithin(given: string, real: string, bounds: LocalBounds): 
 /** The real path of the state directory, which may not exist yet. */
 export async function realStateDir(bounds: LocalBounds): Promise<string> {
   return (await resolveExisting(bounds.stateDir)) ?? (await realDestination(bounds.stateDir));
+}
+
+/** A real path in an allowed folder, as seen from the innermost such folder. */
+export function pathInAllowed(path: string, { allowDirs }: LocalBounds): string {
+  const folders = allowDirs.filter((folder) => isWithin(path, folder));
+  const [innermost = sep] = folders.sort((one, other) => other.length - one.length);
+  return relative(innermost, path);
 }
 
 /** Whether `path` is `folder` or below it. Both are absolute and real. */

@@ -71,6 +71,17 @@ describe('what a download brings that can run on the host', () => {
   });
 
   it.each([
+    ['project/.git', 'hooks/pre-commit', true],
+    ['project/.vscode', 'tasks.json', true],
+    ['project/.vscode/tasks.json', '', true],
+    ['project/src', 'tasks.json', false],
+  ])('depends on where it goes: to %s, %s', (root, path, counts) => {
+    const executed = new ExecutedOnHost(root);
+    executed.add(path, 'shown');
+    expect(executed.paths).toEqual(counts ? ['shown'] : []);
+  });
+
+  it.each([
     ['HEAD', 'config'],
     ['data/HEAD', 'data/config'],
   ])('is a bare repository of any name: %s and %s', (head, config) => {

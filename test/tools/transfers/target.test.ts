@@ -26,7 +26,7 @@ const sandbox: Parameters<typeof download>[0] = {
   },
 };
 
-async function downloaded(home: string, remotePath: string, localPath: string, more: Partial<Download> = {}) {
+function startDownload(home: string, remotePath: string, localPath: string, more: Partial<Download> = {}) {
   const request: Download = {
     localPath,
     remotePath,
@@ -37,7 +37,12 @@ async function downloaded(home: string, remotePath: string, localPath: string, m
   };
   const bounds = { allowDirs: [home], stateDir: join(home, 'state') };
   const note = () => Promise.resolve();
-  await download(sandbox, request, bounds, neverAborted, () => {}, note);
+  return download(sandbox, request, bounds, neverAborted, () => {}, note);
+}
+
+async function downloaded(...args: Parameters<typeof startDownload>) {
+  const [home] = args;
+  await startDownload(...args);
   return (await readdir(home, { recursive: true })).sort();
 }
 
@@ -56,6 +61,20 @@ describe('the target of a download', () => {
     await mkdir(join(home, 'there'));
     expect(await downloaded(home, remotePath, localPath)).toEqual(expected);
   });
+
+  it.for([
+    ['file', '.vscode/tasks.json', ['tasks.json']],
+    ['tree', 'project/.git/hooks', ['name']],
+    ['tree', 'project/hooks', []],
+  ] as const)(
+    'decides what programs of the host may run: %s to %s',
+    async ([remotePath, localPath, expected]) => {
+      const home = join(await temporaryFolder(), '.claude');
+      await mkdir(home);
+      const { executesOnHost } = await startDownload(home, remotePath, localPath, { createParents: true });
+      expect(executesOnHost).toEqual(expected);
+    },
+  );
 
   it('creates the directory that a trailing slash names if parents are to be created', async () => {
     const home = await temporaryFolder();
