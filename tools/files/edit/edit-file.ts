@@ -7,8 +7,9 @@ import { decodeUtf8, hasLoneSurrogate, isPlainText } from '../../../src/shared/t
 import { REPLACES } from '../../common/annotations.ts';
 import { cwd, path, sandboxId } from '../../common/schemas.ts';
 import { defineTool } from '../../common/tool.ts';
+import { findText } from './find-text.ts';
 import { type NearestText, nearestText } from './nearest-text.ts';
-import { type Edited, occurrences, replaceAt } from './replace-text.ts';
+import { type Edited, lengthAfter, type Replacement, replaceAt } from './replace-text.ts';
 import { unifiedDiff } from './unified-diff.ts';
 
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
@@ -137,33 +138,21 @@ async function applyEdits(file: TextFile, edits: readonly Edit[], signal: AbortS
     // Large files take a while; other calls run in between.
     await new Promise(setImmediate);
     throwIfCancelled(signal);
-    const { oldText, newText } = withLineEnds(edited.content, old_text, new_text);
-    const positions = occurrences(edited.content, oldText);
-    if (positions.length === 0) throw notFound(file.path, index, edited.content, old_text);
-    if (positions.length > 1 && replace_all !== true)
-      throw ambiguous(file.path, index, edited.content, positions);
-    requireEncoding(file, index, newText);
-    edited = replaceAt(edited, positions, oldText.length, newText);
-    replacements += positions.length;
-    if (edited.content.length > MAX_FILE_BYTES) throw tooLong(file.path, index, edited.content.length);
+    const found = findText(edited.content, old_text, new_text);
+    if (found.length === 0) throw notFound(file.path, index, edited.content, old_text);
+    if (found.length > 1 && replace_all !== true) throw ambiguous(file.path, index, edited.content, found);
+    requireEncoding(file, index, new_text);
+    const length = lengthAfter(edited.content, found);
+    if (length > MAX_FILE_BYTES) throw tooLong(file.path, index, length);
+    edited = replaceAt(edited, found);
+    replacements += found.length;
   }
   return { edited, replacements };
 }
 
-/** A file whose lines end in CR LF keeps them, also if the texts are written with LF alone. */
-function withLineEnds(
-  content: Buffer,
-  oldText: string,
-  newText: string,
-): { oldText: Buffer; newText: Buffer } {
-  const usesCrLf = content.includes('\r\n') && !oldText.includes('\r') && !newText.includes('\r');
-  const convert = (value: string): Buffer => Buffer.from(usesCrLf ? value.replaceAll('\n', '\r\n') : value);
-  return { oldText: convert(oldText), newText: convert(newText) };
-}
-
 /** The rest of a file that is not UTF-8 stays as it is; text of another encoding must not be mixed in. */
-function requireEncoding({ path, content }: TextFile, index: number, newText: Buffer): void {
-  if (newText.every((byte) => byte < 0x80) || isPlainText(content)) return;
+function requireEncoding({ path, content }: TextFile, index: number, newText: string): void {
+  if (Buffer.byteLength(newText) === newText.length || isPlainText(content)) return;
   throw new SandboxError(
     'invalid_argument',
     `${JSON.stringify(path)} is not UTF-8, and \`edits[${index}].new_text\` has non-ASCII characters.`,
@@ -195,12 +184,20 @@ function numbered({ line, text }: NearestText): string {
     .join('\n');
 }
 
-function ambiguous(path: string, index: number, content: Buffer, positions: readonly number[]): SandboxError {
-  const lines = linesAt(content, positions.slice(0, MAX_LISTED_LINES));
-  const more = positions.length > lines.length ? ', …' : '';
+function ambiguous(
+  path: string,
+  index: number,
+  content: Buffer,
+  found: readonly Replacement[],
+): SandboxError {
+  const lines = linesAt(
+    content,
+    found.slice(0, MAX_LISTED_LINES).map(({ from }) => from),
+  );
+  const more = found.length > lines.length ? ', …' : '';
   return new SandboxError(
     'conflict',
-    `\`edits[${index}].old_text\` occurs ${positions.length} times in ${JSON.stringify(path)}, at lines ${lines.join(', ')}${more}.`,
+    `\`edits[${index}].old_text\` occurs ${found.length} times in ${JSON.stringify(path)}, at lines ${lines.join(', ')}${more}.`,
     {
       hint: 'Nothing was changed. Add the lines around it to old_text, or pass replace_all.',
       details: { path, edit: index, lines },

@@ -52,21 +52,32 @@ function prefixLengths(needle: Buffer): Uint32Array {
   return lengths;
 }
 
-/** Replaces `length` bytes at each of the positions, which are in order and do not overlap. */
-export function replaceAt(
-  { content, changes }: Edited,
-  positions: readonly number[],
-  length: number,
-  newText: Buffer,
-): Edited {
+/** Bytes `[from, to)` of a content, and what takes their place. */
+export interface Replacement {
+  from: number;
+  to: number;
+  newText: Buffer;
+}
+
+/** How long `content` is after these replacements, which need no memory yet. */
+export function lengthAfter(content: Buffer, replacements: readonly Replacement[]): number {
+  return replacements.reduce(
+    (length, { from, to, newText }) => length + newText.length - (to - from),
+    content.length,
+  );
+}
+
+/** Makes replacements, which are in order and do not overlap. */
+export function replaceAt({ content, changes }: Edited, replacements: readonly Replacement[]): Edited {
   const parts: Buffer[] = [];
   const made: Change[] = [];
   let end = 0;
-  for (const [index, from] of positions.entries()) {
+  let grown = 0;
+  for (const { from, to, newText } of replacements) {
     parts.push(content.subarray(end, from), newText);
-    end = from + length;
-    const newFrom = from + index * (newText.length - length);
-    made.push({ from, to: end, newFrom, newTo: newFrom + newText.length });
+    made.push({ from, to, newFrom: from + grown, newTo: from + grown + newText.length });
+    grown += newText.length - (to - from);
+    end = to;
   }
   parts.push(content.subarray(end));
   return { content: Buffer.concat(parts), changes: compose(changes, made) };

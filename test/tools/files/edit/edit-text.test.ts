@@ -3,8 +3,14 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { findText } from '../../../../tools/files/edit/find-text.ts';
 import { nearestText } from '../../../../tools/files/edit/nearest-text.ts';
-import { type Edited, occurrences, replaceAt } from '../../../../tools/files/edit/replace-text.ts';
+import {
+  type Edited,
+  lengthAfter,
+  occurrences,
+  replaceAt,
+} from '../../../../tools/files/edit/replace-text.ts';
 import { unifiedDiff } from '../../../../tools/files/edit/unified-diff.ts';
 import { generator, SEED } from '../../../support/seed.ts';
 
@@ -13,11 +19,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 function edit(original: string, ...edits: [oldText: string, newText: string][]): Edited {
   return edits.reduce<Edited>(
-    (edited, [oldText, newText]) => {
-      const needle = Buffer.from(oldText);
-      const positions = occurrences(edited.content, needle);
-      return replaceAt(edited, positions, needle.length, Buffer.from(newText));
-    },
+    (edited, [oldText, newText]) => replaceAt(edited, findText(edited.content, oldText, newText)),
     { content: Buffer.from(original), changes: [] },
   );
 }
@@ -46,6 +48,33 @@ describe('occurrences', () => {
     const needle = Buffer.concat([Buffer.from('b'), Buffer.alloc(100_000, 'a')]);
     expect(occurrences(content, needle)).toEqual([]);
     expect(occurrences(content, Buffer.concat([Buffer.alloc(100_000, 'a'), Buffer.from('b')]))).toEqual([]);
+  });
+});
+
+describe('an edit of a file with CR LF', () => {
+  const edited = (...args: Parameters<typeof edit>) => edit(...args).content.toString();
+
+  it.each([
+    ['where the text spans lines of either kind', 'a\r\nb\nc\n', 'a\nb', 'x\ny', 'x\r\ny\nc\n'],
+    ['at lines that end in LF', 'a\r\nb\nc\n', 'b\nc', 'x\ny\nz', 'a\r\nx\ny\nz\n'],
+    ['at each place', 'k\r\n1\nk\n2\r\nk', 'k', 'k\n-', 'k\r\n-\r\n1\nk\n-\n2\r\nk\r\n-'],
+    ['at the line end alone', 'a\r\nb\n', '\n', '\n\n', 'a\r\n\r\nb\n\n'],
+    ['unless the new text has CR LF', 'a\nb\r\n', 'a\n', 'x\r\n', 'x\r\nb\r\n'],
+    ['unless the old text has CR LF', 'a\r\nb\na\nb\n', 'a\r\nb', 'x\ny', 'x\ny\na\nb\n'],
+    ['and leaves a CR alone', 'a\rb\r\r\nc', 'b\r\n', 'x', 'a\rb\r\r\nc'],
+  ])('has the line ends that were there, %s', (_, original, oldText, newText, expected) => {
+    expect(edited(original, [oldText, newText])).toBe(expected);
+  });
+
+  it('finds each place once, also next to each other', () => {
+    expect(edited('ab\r\nab\r\nab\r\n', ['ab\n', '1\n'])).toBe('1\r\n1\r\n1\r\n');
+  });
+
+  it('takes linear time, and no memory for what would be too long', () => {
+    const content = Buffer.from(`x\r\n${'a'.repeat(2_000_000)}`);
+    const found = findText(content, 'a', `\n${'b'.repeat(500_000)}`);
+    expect(found.length).toBe(2_000_000);
+    expect(lengthAfter(content, found)).toBe(3 + 2_000_000 * 500_002);
   });
 });
 
