@@ -228,7 +228,7 @@ describe('a snapshot of a sandbox with a workspace', () => {
   const found =
     (...changes: WorkspaceChange[]) =>
     () =>
-      Promise.resolve({ localPath: '/project', changes, ignored: 0, skipped: 0 });
+      Promise.resolve({ localPath: '/project', path: '/vercel/sandbox', changes, ignored: 0, skipped: 0 });
 
   it('is refused while changes could still be applied, and harms nothing', async () => {
     const { sandbox, take } = await openWithWorkspace('overlay', found(changed('a'), changed('b')));

@@ -62,7 +62,7 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
     world.engine.workspaces = {
       changes: async () => {
         calls.push('changes');
-        return { localPath: join(folder, 'local'), changes, ignored: 0, skipped: 0 };
+        return { localPath: join(folder, 'local'), path: '/vercel/sandbox', changes, ignored: 0, skipped: 0 };
       },
       read: async () => null,
       finishApply: async () => {
@@ -113,7 +113,7 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
     world.engine.workspaces = {
       changes: async () => {
         const changes = (lists.length > 1 ? lists.shift() : lists[0]) ?? [];
-        return { localPath: join(folder, 'local'), changes, ignored: 0, skipped: 0 };
+        return { localPath: join(folder, 'local'), path: '/vercel/sandbox', changes, ignored: 0, skipped: 0 };
       },
       read: async () => null,
       finishApply: async () => {},

@@ -40,18 +40,21 @@ export const listFiles = defineTool({
   }),
   async handle(args, { session, signal, softTimeoutMs }) {
     const filter = pathFilter(args.pattern, 'pattern');
-    const { parts: after } = parsePathCursor(args.cursor, 'sandbox_list_files');
     const handle = await session.sandbox(args.sandbox_id);
     const root = await resolveRoot(handle, args.path, signal);
     const depth = args.depth ?? (args.pattern === undefined ? 1 : MAX_DEPTH);
+    const { sandboxId } = handle;
+    const call = ['sandbox_list_files', sandboxId, root, args.pattern ?? null, depth, args.ignored] as const;
+    const { parts: after } = parsePathCursor(args.cursor, call);
     const explorer = await handle.files.explore(signal);
     try {
       const request = { root: toBytes(root), after, depth, ignored: args.ignored, details: true };
       const walk = await Walk.open(explorer, request);
       if (walk === null) throw await notListable(handle, root, signal);
       const until = performance.now() + Math.min(MAX_LIST_MS, softTimeoutMs);
-      const { entries, next } = await page(walk, filter, args.limit, until);
-      const structured = { sandbox_id: handle.sandboxId, path: root, entries, next_cursor: next };
+      const { entries, end } = await page(walk, filter, args.limit, until);
+      const next_cursor = end === null ? null : pathCursor({ parts: end, line: 0 }, call);
+      const structured = { sandbox_id: sandboxId, path: root, entries, next_cursor };
       return { structured, text: listText(structured) };
     } finally {
       explorer.close();
@@ -59,19 +62,19 @@ export const listFiles = defineTool({
   },
 });
 
-/** The next entries that the filter wants, up to a limit or a time. */
+/** The next entries that the filter wants, up to a limit or a time, and where it ended; null for the last ones. */
 async function page(walk: Walk, isWanted: PathFilter, limit: number, until: number) {
   const entries: Listed[] = [];
   let last: readonly string[] = [];
   for (;;) {
     const walked = await walk.next();
-    if (walked === null) return { entries, next: null };
+    if (walked === null) return { entries, end: null };
     // One entry too many tells whether there are more.
     const isMatch = isWanted(walked.parts);
-    if (isMatch && entries.length === limit) return { entries, next: pathCursor({ parts: last, line: 0 }) };
+    if (isMatch && entries.length === limit) return { entries, end: last };
     if (isMatch) entries.push(listed(walked));
     last = walked.parts;
-    if (performance.now() >= until) return { entries, next: pathCursor({ parts: last, line: 0 }) };
+    if (performance.now() >= until) return { entries, end: last };
   }
 }
 

@@ -49,9 +49,11 @@ export const searchFiles = defineTool({
   async handle(args, { session, signal, softTimeoutMs }) {
     const pattern = linePattern(args.pattern, args.case === 'insensitive');
     const isWanted = pathFilter(args.glob, 'glob');
-    const resume = parsePathCursor(args.cursor, 'sandbox_search_files');
     const handle = await session.sandbox(args.sandbox_id);
     const named = await resolveRoot(handle, args.path, signal);
+    const kind = [args.pattern, args.case, args.glob ?? null];
+    const call = ['sandbox_search_files', handle.sandboxId, named, ...kind] as const;
+    const resume = parsePathCursor(args.cursor, call);
     const isFile = (await handle.files.stat(named, null, signal))?.type === 'file';
     const root = isFile ? posix.dirname(named) : named;
     const limits = {
@@ -72,7 +74,7 @@ export const searchFiles = defineTool({
       binary_files: page.binaryFiles,
       unreadable_files: page.unreadableFiles,
       partly_searched_files: page.truncatedFiles,
-      next_cursor: page.end === null ? null : pathCursor(page.end),
+      next_cursor: page.end === null ? null : pathCursor(page.end, call),
     };
     return { structured, text: searchText(structured) };
   },

@@ -1,14 +1,16 @@
 import { z } from 'zod';
 import type { WorkspaceChange } from '../../src/engines/engine.ts';
 import type { SandboxWorkspace } from '../../src/registry/types.ts';
-import { SandboxError } from '../../src/shared/errors.ts';
 import { plural } from '../../src/shared/text/text.ts';
 import { READ_ONLY, REPLACES } from '../common/annotations.ts';
 import { sandboxId } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
+import { type Call, type PathPosition, parsePathCursor, pathCursor } from '../files/walk/path-cursor.ts';
+import { pathText, toBytes } from '../files/walk/walk-root.ts';
 import { ExecutedOnHost } from '../transfers/executes-on-host.ts';
 import { existingLocalPath } from '../transfers/local-path.ts';
 import { type Contents, gitPatch } from './git-patch.ts';
+import { selectChanges } from './select-changes.ts';
 
 /** Characters of a page of a diff, which still takes the first file whole. */
 const PAGE_LENGTH = 24_000;
@@ -18,6 +20,7 @@ const MAX_CONTENT_BYTES = 1_048_576;
 const LIST_LIMIT = 200;
 /** Files that the user's question names. */
 const MAX_NAMED = 10;
+const UNCHANGED = 'nothing has changed there, apart from new files that .gitignore excludes';
 
 const paths = z.array(z.string()).optional().describe('relative to the workspace');
 
@@ -53,8 +56,9 @@ const changes = defineTool({
     const workspace = handle.workspace();
     const found = await workspace.changes(signal);
     await existingLocalPath(found.localPath, config);
-    const wanted = found.changes.filter(({ path }) => isWanted(path, args.paths));
-    const from = cursorIndex(args.cursor, wanted.length);
+    const { wanted } = selectChanges(found, args.paths);
+    const call = ['sandbox_changes', handle.sandboxId, args.format, args.paths ?? null] as const;
+    const from = pageStart(wanted, parsePathCursor(args.cursor, call));
     const page =
       args.format === 'list'
         ? { diff: null, notCompared: [], end: Math.min(wanted.length, from + LIST_LIMIT) }
@@ -69,7 +73,7 @@ const changes = defineTool({
         ignored: found.ignored,
         skipped: found.skipped,
         git_url: await handle.gitUrl(),
-        next_cursor: page.end < wanted.length ? String(page.end) : null,
+        next_cursor: page.end < wanted.length ? cursorAt(wanted[page.end - 1], call) : null,
       },
     };
   },
@@ -88,9 +92,10 @@ const applyChanges = defineTool({
     const workspace = (await session.sandbox(args.sandbox_id)).workspace();
     // Before the list that the user agrees to, which would name what is about to be finished.
     if (!args.dry_run) await workspace.finishApply(signal);
-    const { localPath, changes } = await workspace.changes(signal);
+    const found = await workspace.changes(signal);
+    const { localPath } = found;
     await existingLocalPath(localPath, config);
-    const wanted = changes.filter(({ path }) => isWanted(path, args.paths));
+    const { wanted, unchanged } = selectChanges(found, args.paths);
     const shown = {
       applied: wanted.filter(({ refused }) => refused === null),
       refused: wanted.filter(({ refused }) => refused !== null),
@@ -102,7 +107,10 @@ const applyChanges = defineTool({
     return {
       structured: {
         applied: result.applied.map(answered),
-        refused: (isDone ? shown.refused : [...shown.refused, ...result.refused]).map(answered),
+        refused: [
+          ...(isDone ? shown.refused : [...shown.refused, ...result.refused]).map(answered),
+          ...unchanged.map((path) => ({ path, status: null, refused: UNCHANGED })),
+        ],
         executes_on_host: executedOnHost(result.applied),
       },
     };
@@ -144,14 +152,6 @@ function answered({ path, status, from, before, after, refused }: WorkspaceChang
   };
 }
 
-function isWanted(path: string, wanted: string[] | undefined): boolean {
-  if (wanted === undefined) return true;
-  return wanted.some((each) => {
-    const folder = each.replace(/^\.?\//, '').replace(/\/$/, '');
-    return folder === '' || folder === '.' || path === folder || path.startsWith(`${folder}/`);
-  });
-}
-
 function countsOf(list: WorkspaceChange[]) {
   const counts = { added: 0, modified: 0, deleted: 0, renamed: 0, mode: 0, refused: 0 };
   for (const { status, refused } of list) {
@@ -161,13 +161,16 @@ function countsOf(list: WorkspaceChange[]) {
   return counts;
 }
 
-function cursorIndex(cursor: string | undefined, count: number): number {
-  if (cursor === undefined) return 0;
-  const index = /^\d{1,7}$/.test(cursor) ? Number(cursor) : count;
-  if (index < count) return index;
-  throw new SandboxError('invalid_argument', `cursor ${JSON.stringify(cursor)} is not from this list.`, {
-    hint: 'Pass next_cursor of the previous answer, or leave it out to start again.',
-  });
+/** By path: what has changed since the last page shifts the others. */
+function cursorAt(last: WorkspaceChange | undefined, call: Call): string | null {
+  return last === undefined ? null : pathCursor({ parts: toBytes(last.path).split('/'), line: 0 }, call);
+}
+
+function pageStart(list: readonly WorkspaceChange[], { parts }: PathPosition): number {
+  if (parts.length === 0) return 0;
+  const last = pathText(parts);
+  const index = list.findIndex(({ path }) => path > last);
+  return index === -1 ? list.length : index;
 }
 
 async function diffPage(

@@ -43,6 +43,8 @@ export interface WorkspaceChange {
 
 export interface WorkspaceChanges {
   localPath: string;
+  /** Where the folder is in the sandbox. */
+  path: string;
   /** Sorted by path. */
   changes: WorkspaceChange[];
   /** New files that `.gitignore` names. They are left out. */

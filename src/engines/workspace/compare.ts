@@ -19,8 +19,8 @@ export async function compare(workspace: OpenWorkspace, signal: AbortSignal): Pr
   const comparison = new Comparison(workspace, signal);
   for (const entry of entries) await comparison.add(entry);
   const changes = await comparison.finish();
-  const { localPath } = workspace.record;
-  return { localPath, changes, ignored: comparison.ignored, skipped: comparison.skipped + unreadable };
+  const { localPath, path } = workspace.record;
+  return { localPath, path, changes, ignored: comparison.ignored, skipped: comparison.skipped + unreadable };
 }
 
 class Comparison {

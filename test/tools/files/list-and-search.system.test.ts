@@ -87,6 +87,8 @@ for n in range(30000): os.close(os.open(f'many/{n:07}', os.O_CREAT))`;
     expect(pathsOf(first)).toEqual(['0000000', '0000001', '0000002']);
     const next = await list({ path: 'many', limit: 2, cursor: first.structured['next_cursor'] });
     expect(pathsOf(next)).toEqual(['0000003', '0000004']);
+    const elsewhere = await list({ path: 'repo', cursor: next.structured['next_cursor'] });
+    failsWith(elsewhere, 'invalid_argument', 'is of a call with other arguments', 'sandbox_list_files');
     await bash('rm -rf many');
   });
 
@@ -94,7 +96,7 @@ for n in range(30000): os.close(os.open(f'many/{n:07}', os.O_CREAT))`;
     failsWith(await list({ path: 'none' }), 'not_found', 'does not exist in the sandbox');
     failsWith(await list({ path: 'repo/README' }), 'invalid_argument', 'is a file', 'sandbox_read_file');
     failsWith(await list({ path: '/root' }), 'permission', 'no permission to read');
-    failsWith(await list({ cursor: 'x' }), 'invalid_argument', 'Invalid `cursor`', 'next_cursor');
+    failsWith(await list({ cursor: 'x' }), 'invalid_argument', 'is not valid', 'next_cursor');
     failsWith(await list({ pattern: '' }), 'invalid_argument', '1 to 500 characters');
   });
 });

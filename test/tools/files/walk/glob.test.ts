@@ -86,6 +86,11 @@ describe('rules of a .gitignore', () => {
     expect(ignored(path)).toBe(expected);
   });
 
+  it('begin after a byte order mark', () => {
+    const marked = parseIgnoreFile(Buffer.from('\ufeff*.log\n').toString('latin1'));
+    expect(isIgnored([{ rules: marked, depth: 0 }], ['a.log'], false)).toBe(true);
+  });
+
   it('lets a deeper file decide first', () => {
     const scopes = [
       { rules: parseIgnoreFile('*.log'), depth: 0 },
@@ -102,16 +107,34 @@ describe('rules of a .gitignore', () => {
 });
 
 describe('a cursor of a walk', () => {
+  const call = ['sandbox_list_files', 'sbx_1', '/a', null] as const;
+
   it('survives a round trip with any bytes', () => {
     const position = { parts: ['a b', '\xff\n'], line: 1_000_000 };
-    expect(parsePathCursor(pathCursor(position), 'sandbox_list_files')).toEqual(position);
-    expect(parsePathCursor(undefined, 'sandbox_list_files')).toEqual({ parts: [], line: 0 });
+    expect(parsePathCursor(pathCursor(position, call), call)).toEqual(position);
+    expect(parsePathCursor(undefined, call)).toEqual({ parts: [], line: 0 });
   });
 
-  it.each(['', 'at.5', 'p.0.', 'p.0.Li4vYQ', 'p.0.L2E', 'p.0.YQBi', `p.0.${'a'.repeat(10_000)}`])(
-    'refuses %s',
-    (cursor) => {
-      expect(() => parsePathCursor(cursor, 'sandbox_list_files')).toThrow('Invalid `cursor`');
-    },
-  );
+  it.each([
+    '',
+    'at.5',
+    'p.0.abcdef.',
+    'p.0.YQ',
+    'p.0.abcdef.Li4vYQ',
+    'p.0.abcdef.L2E',
+    'p.0.abcdef.YQBi',
+    `p.0.abcdef.${'a'.repeat(10_000)}`,
+  ])('refuses %s', (cursor) => {
+    expect(() => parsePathCursor(cursor, call)).toThrow('is not valid');
+  });
+
+  it.each([
+    [['sandbox_search_files', 'sbx_1', '/a', null]],
+    [['sandbox_list_files', 'sbx_2', '/a', null]],
+    [['sandbox_list_files', 'sbx_1', '/b', null]],
+    [['sandbox_list_files', 'sbx_1', '/a', '*.ts']],
+  ] as const)('is refused by %j', (other) => {
+    const cursor = pathCursor({ parts: ['a'], line: 0 }, call);
+    expect(() => parsePathCursor(cursor, other)).toThrow('is of a call with other arguments');
+  });
 });
