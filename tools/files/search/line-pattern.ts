@@ -1,5 +1,6 @@
 import { RE2JS } from 're2js';
 import { z } from 'zod';
+import { SandboxError } from '../../../src/shared/errors.ts';
 import { compileLinear } from '../../../src/shared/text/linear-pattern.ts';
 
 /** The most that an engine takes. */
@@ -21,12 +22,14 @@ export interface LinePattern {
   literals: string[];
 }
 
-/** @throws `invalid_argument` for a pattern that RE2 does not accept, or one that is too large */
+/** @throws `invalid_argument` for a pattern that RE2 does not accept, is too large, or matches no single line */
 export function linePattern(pattern: string, ignoreCase: boolean): LinePattern {
   const expression = compileLinear(pattern, 'pattern', ignoreCase ? RE2JS.CASE_INSENSITIVE : 0);
   // Without the flag, since nothing is derived from letters that match in either case.
   const exact = ignoreCase ? compileLinear(pattern, 'pattern') : expression;
-  const literals = requiredLiterals(exact.re2().prefilter) ?? [];
+  const parsed = condition.safeParse(exact.re2().prefilter);
+  if (parsed.success && needsLineEnd(parsed.data)) throw matchesNoLine();
+  const literals = parsed.success ? (literalsOf(parsed.data) ?? []) : [];
   return {
     matches: (line) => expression.test(line),
     indexIn(line) {
@@ -38,6 +41,12 @@ export function linePattern(pattern: string, ignoreCase: boolean): LinePattern {
   };
 }
 
+function matchesNoLine(): SandboxError {
+  return new SandboxError('invalid_argument', '`pattern` needs a line end, and each line is matched alone.', {
+    hint: 'Search for a part that is on one line, with context.',
+  });
+}
+
 /** RE2JS has no types for it. */
 const condition = z.object({
   type: z.number(),
@@ -47,13 +56,16 @@ const condition = z.object({
   },
 });
 
-/** Texts of which every match contains one. Null if there are none. */
-function requiredLiterals(prefilter: unknown): string[] | null {
-  const parsed = condition.safeParse(prefilter);
-  return parsed.success ? literalsOf(parsed.data) : null;
+type Condition = z.output<typeof condition>;
+
+function needsLineEnd({ type, str, subs }: Condition): boolean {
+  if (type === EXACT) return str.includes('\n');
+  if (type === AND) return subs.some(needsLineEnd);
+  return type === OR && subs.length > 0 && subs.every(needsLineEnd);
 }
 
-function literalsOf({ type, str, subs }: z.output<typeof condition>): string[] | null {
+/** Texts of which every match contains one. Null if there are none. */
+function literalsOf({ type, str, subs }: Condition): string[] | null {
   if (type === EXACT) return [str];
   const parts = subs.map(literalsOf);
   if (type === OR) return parts.includes(null) ? null : parts.flatMap((part) => part ?? []);

@@ -33,8 +33,19 @@ describe('what a line must contain to match', () => {
   it('gives up literals that no engine takes', () => {
     const words = Array.from({ length: 20 }, (_, index) => `${String.fromCharCode(97 + index)}${index}x`);
     expect(linePattern(words.join('|'), false).literals).toEqual([]);
-    expect(linePattern('a\\nb', false).literals).toEqual([]);
     expect(linePattern('a\\x00b', false).literals).toEqual([]);
+  });
+
+  it.each(['a\nb', 'a\\nb', 'class A \\{\\n\\s+longer name', '(a\\nb|c\\r\\nd)', '^x$\\n'])(
+    'refuses %j, which no line can match',
+    (pattern) => {
+      for (const ignoreCase of [false, true])
+        expect(() => linePattern(pattern, ignoreCase)).toThrow('each line is matched alone');
+    },
+  );
+
+  it.each(['a\\nb|c', 'a\\s+b', '[^\\n]+x', 'a\\n?b', '(a\\n)*b'])('takes %j', (pattern) => {
+    expect(() => linePattern(pattern, false)).not.toThrow();
   });
 
   it('refuses what RE2 does not have', () => {
