@@ -23,6 +23,7 @@ import {
   writeJournal,
 } from './journal.ts';
 import type { OpenWorkspace } from './open-workspace.ts';
+import { ParentFolders } from './parent-folders.ts';
 import type { SandboxFiles, SideFiles } from './sides.ts';
 import { APPLIED_DELETION, stampAt } from './stamp.ts';
 
@@ -54,16 +55,15 @@ export async function applyChanges(
   signal: AbortSignal,
   onStep: OnStep = () => {},
 ): Promise<WorkspaceApplied> {
-  const unreadable = await prepareFiles(workspace, changes, signal);
-  const checked = changes.map((change) =>
-    change.refused === null && unreadable.has(change.path) ? { ...change, refused: UNREADABLE } : change,
-  );
+  const { folder, journals, record, sandboxId } = workspace;
+  const parents = new ParentFolders(folder);
+  const checked = await refuseBlocked(parents, await refuseUnreadable(workspace, changes, signal));
   const refused = checked.filter((change) => change.refused !== null);
   const wanted = checked.filter((change) => change.refused === null);
   if (wanted.length === 0) return { applied: [], refused };
-  const { folder, journals, record, sandboxId } = workspace;
   const steps = await stepsOf(workspace, wanted);
-  const directories = await missingDirectories(workspace, steps);
+  const placed = steps.flatMap(({ path, staged }) => (staged === null ? [] : [path]));
+  const directories = await parents.missingFor(placed);
   const journal: Journal = newJournal(record.localPath, record.folder, { directories, steps });
   const id = `${sandboxId}-${randomBytes(6).toString('hex')}`;
   await onStep('begin');
@@ -88,18 +88,37 @@ export async function applyChanges(
   return { applied: wanted.filter((change) => !isSkipped(change)), refused: [...refused, ...late] };
 }
 
-/** Returns the paths of those that cannot be read. */
-async function prepareFiles(
+/** Gets the files ready, and refuses those that cannot be read. */
+async function refuseUnreadable(
   { sandbox, requireAlive }: OpenWorkspace,
   changes: readonly WorkspaceChange[],
   signal: AbortSignal,
-): Promise<Set<string>> {
+): Promise<WorkspaceChange[]> {
   const files = changes.flatMap(({ path, after, refused }) =>
     refused === null && after?.type === 'file' ? [{ path, ...after }] : [],
   );
   const unreadable = new Set(await sandbox.prepare(files, signal));
   if (unreadable.size > 0) await requireAlive(signal);
-  return unreadable;
+  return changes.map((change) =>
+    change.refused === null && unreadable.has(change.path) ? { ...change, refused: UNREADABLE } : change,
+  );
+}
+
+/** Refuses files whose folder would be where the host has a file: that one has to go first, by itself. */
+async function refuseBlocked(
+  parents: ParentFolders,
+  changes: readonly WorkspaceChange[],
+): Promise<WorkspaceChange[]> {
+  const deleted = new Set(changes.flatMap(({ path, after }) => (after === null ? [path] : [])));
+  const checked: WorkspaceChange[] = [];
+  for (const change of changes) {
+    const { path, after, refused } = change;
+    const obstacle = after === null || refused !== null ? null : await parents.obstacleTo(path);
+    const rest = deleted.has(obstacle ?? '') ? ', which goes first: apply again' : '';
+    const reason = `its folder ${JSON.stringify(obstacle)} is a file on the host${rest}`;
+    checked.push(obstacle === null ? change : { ...change, refused: reason });
+  }
+  return checked;
 }
 
 const UNREADABLE = "the sandbox's user cannot read it, or it is being written";
@@ -118,29 +137,6 @@ async function stepsOf({ folder }: OpenWorkspace, changes: WorkspaceChange[]): P
   }
   // A file may take the place of a directory whose files go.
   return steps.sort((a, b) => Number(a.staged !== null) - Number(b.staged !== null));
-}
-
-/** Parents first. */
-async function missingDirectories({ folder }: OpenWorkspace, steps: Step[]): Promise<string[]> {
-  const missing = new Set<string>();
-  for (const { path, staged } of steps) {
-    const names = staged === null ? [] : path.split('/').slice(0, -1);
-    for (let depth = 1; depth <= names.length; depth += 1) {
-      const directory = names.slice(0, depth).join('/');
-      if (missing.has(directory)) continue;
-      const stats = await folder.stats(directory);
-      if (stats === null) missing.add(directory);
-      else if (!stats.isDirectory()) throw inTheWay(directory);
-    }
-  }
-  return [...missing];
-}
-
-function inTheWay(path: string): SandboxError {
-  return new SandboxError('conflict', `${path} is a folder in the sandbox and a file on the host.`, {
-    hint: 'Apply its deletion first, with paths, or leave it out.',
-    details: { path },
-  });
 }
 
 async function stageAll(

@@ -1,5 +1,6 @@
 import {
   appendFileSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -58,6 +59,22 @@ describe('what an apply stages', () => {
     await apply([added('link', 'symlink', 1)]);
     expect(readlinkSync(join(root, 'folder/link'))).toBe('x');
     await expect(apply([added('file', 'symlink', 1)])).rejects.toMatchObject({ code: 'conflict' });
+  });
+
+  it('is not what has its folder where the host has a file, until that is deleted', async () => {
+    for (const path of ['upper/old', 'upper/new']) mkdirSync(join(root, path));
+    for (const path of ['folder/old', 'folder/new', 'upper/old/f', 'upper/new/f', 'upper/other'])
+      writeFileSync(join(root, path), 'x');
+    const gone = { ...added('old', 'file', 1), status: 'deleted' as const, after: null };
+    const changes = ['other', 'old/f', 'new/f'].map((path) => added(path, 'file', 1));
+    const { applied, refused } = await apply([gone, ...changes]);
+    expect(applied.map(({ path }) => path)).toEqual(['old', 'other']);
+    expect(refused.map(({ path, refused }) => [path, refused])).toEqual([
+      ['old/f', 'its folder "old" is a file on the host, which goes first: apply again'],
+      ['new/f', 'its folder "new" is a file on the host'],
+    ]);
+    expect((await apply(changes.slice(1, 2))).applied.map(({ path }) => path)).toEqual(['old/f']);
+    expect(readFileSync(join(root, 'folder/old/f'), 'utf8')).toBe('x');
   });
 
   it('keeps the holes of a sparse file', async () => {
