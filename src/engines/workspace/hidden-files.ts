@@ -1,9 +1,10 @@
 /** Which files of a workspace its sandbox does not see. */
+import { isUtf8 } from 'node:buffer';
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import type { HostDirectory } from '../../shared/fs/host-directory.ts';
-import { isIgnored, parseIgnoreFile } from '../../shared/text/ignore-rules.ts';
+import { isIgnored, MAX_PATTERN_BYTES, parseIgnoreFile } from '../../shared/text/ignore-rules.ts';
 
 /** Secrets, in the syntax of gitignore. docs/workspaces.md lists them. */
 const SECRETS = [
@@ -12,7 +13,9 @@ const SECRETS = [
   '.aws',
   '.azure',
   '.config/gcloud',
+  '.config/gh',
   '.docker/config.json',
+  '.dockercfg',
   '.gnupg',
   '.kube',
   '.netrc',
@@ -22,6 +25,9 @@ const SECRETS = [
   '.git-credentials',
   '.htpasswd',
   '.pgpass',
+  '.my.cnf',
+  '.s3cfg',
+  '.boto',
   '.vault-token',
   '.terraform.d',
   '.terraformrc',
@@ -29,13 +35,17 @@ const SECRETS = [
   'credentials.json',
   'credentials.toml',
   'service-account*.json',
+  'client_secret*.json',
+  'application_default_credentials.json',
   'secrets.json',
   'secrets.toml',
   'secrets.yaml',
   'secrets.yml',
   'id_dsa',
   'id_ecdsa',
+  'id_ecdsa_sk',
   'id_ed25519',
+  'id_ed25519_sk',
   'id_rsa',
   '*.jks',
   '*.kdbx',
@@ -90,7 +100,8 @@ function lowerCase(bytes: string): string {
 /**
  * The rules of a folder: the default secrets, then its `.sandboxignore`, whose `!` lines can show some again.
  *
- * @throws `invalid_argument` for a `.sandboxignore` that is not a regular file of at most 64 KiB
+ * @throws `invalid_argument` for a `.sandboxignore` that is not a regular file of at most 64 KiB, or has rules that
+ *   would be dropped: what they hide would be visible
  */
 export async function readHiddenRules(folder: HostDirectory): Promise<string> {
   const rules = SECRETS.join('\n');
@@ -99,23 +110,43 @@ export async function readHiddenRules(folder: HostDirectory): Promise<string> {
     const file = await open(folder.at(RULES_FILE), flags);
     try {
       const stats = await file.stat();
-      if (stats.isFile() && stats.size <= MAX_RULES_BYTES) return `${rules}\n${await file.readFile('utf8')}`;
+      if (stats.isFile() && stats.size <= MAX_RULES_BYTES)
+        return `${rules}\n${checkedRules(await file.readFile())}`;
     } finally {
       await file.close();
     }
   } catch (error) {
     const code = systemErrorCode(error);
     if (code === 'ENOENT') return rules;
+    if (code === 'EACCES' || code === 'EPERM') throw unusable('cannot be read');
     if (code !== 'ELOOP') throw error;
   }
-  throw new SandboxError('invalid_argument', `${RULES_FILE} is not a regular file of at most 64 KiB.`, {
-    hint: 'Replace it with such a file, or remove it, then call sandbox_create again.',
+  throw unusable('is not a regular file of at most 64 KiB');
+}
+
+/** Without a byte order mark, which would otherwise be part of the first rule. */
+function checkedRules(content: Buffer): string {
+  if (content.includes(0) || !isUtf8(content)) throw unusable('is not UTF-8 text');
+  const lines = content
+    .toString()
+    .replace(/^\ufeff/, '')
+    .split('\n');
+  const long = lines.findIndex(
+    (line) => !line.startsWith('#') && Buffer.byteLength(line) > MAX_PATTERN_BYTES,
+  );
+  if (long !== -1) throw unusable(`has a rule of more than ${MAX_PATTERN_BYTES} bytes in line ${long + 1}`);
+  return lines.join('\n');
+}
+
+function unusable(problem: string): SandboxError {
+  return new SandboxError('invalid_argument', `${RULES_FILE} ${problem}.`, {
+    hint: 'Replace or remove it, then call sandbox_create again.',
   });
 }
 
 /** The text that names of a rule begin with, and the text that they end with. */
 export function nameEnds(rule: string): { begin: string; end: string } | null {
-  const text = bytesOf(rule.trim());
+  const text = bytesOf(rule.replace(/[ \r]{1,256}$/, ''));
   if (text === '' || text.startsWith('#') || text.startsWith('!')) return null;
   const name = text.replace(/\/$/, '').split('/').at(-1) ?? '';
   const special = name.search(/[*?[\\]/);

@@ -1,7 +1,9 @@
 import { compileGlob, type Glob, matchesGlob } from './glob.ts';
 
 /** Longer patterns are no patterns of people; they would take long to match. */
-const MAX_PATTERN_BYTES = 256;
+export const MAX_PATTERN_BYTES = 256;
+/** The mark that some editors put at the beginning of a file, one character per byte. */
+const BYTE_ORDER_MARK = '\xef\xbb\xbf';
 
 interface IgnoreRule {
   glob: Glob;
@@ -19,7 +21,16 @@ export interface IgnoreScope {
 
 /** Parses a .gitignore, one character per byte. */
 export function parseIgnoreFile(text: string): readonly IgnoreRule[] {
-  return text.split('\n').flatMap((line) => parseRule(line.endsWith('\r') ? line.slice(0, -1) : line));
+  return linesOf(text).flatMap(parseRule);
+}
+
+/** As git reads them: without a byte order mark, and without the CR of CR LF. */
+function linesOf(text: string): string[] {
+  const begin = text.startsWith(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK.length : 0;
+  return text
+    .slice(begin)
+    .split('\n')
+    .map((line) => (line.endsWith('\r') ? line.slice(0, -1) : line));
 }
 
 function parseRule(line: string): IgnoreRule[] {

@@ -36,6 +36,8 @@ describe('the hidden files of a workspace', () => {
     ['deploy/server.pem', true],
     ['.config/gcloud/token', true],
     ['.config/other', false],
+    ['keys/id_ed25519_sk', true],
+    ['client_secret_1.apps.example.json', true],
     ['environment.ts', false],
     ['src/keys.ts', false],
     ['.env.example', false],
@@ -56,6 +58,8 @@ describe('the hidden files of a workspace', () => {
     ['x[0-9', 'x', '0-9'],
     ['\\#a', '', '#a'],
     ['a\\ ', 'a', ''],
+    [' a \r', ' a', ''],
+    ['*.key\t', '', '.key\t'],
     ['**', '', ''],
   ])('have names of %s that begin and end with %j, %j', (rule, begin, end) => {
     expect(nameEnds(rule)).toEqual({ begin, end });
@@ -67,5 +71,20 @@ describe('the hidden files of a workspace', () => {
     rmSync(join(folder, '.sandboxignore'));
     writeFileSync(join(folder, '.sandboxignore'), 'x\n'.repeat(40_000));
     await expect(rulesOf()).rejects.toThrow('.sandboxignore is not a regular file of at most 64 KiB');
+  });
+
+  it('include the first rule of a file with a byte order mark, and CR LF', async () => {
+    writeFileSync(join(folder, '.sandboxignore'), '\ufeffprivate\r\nalso\r\n');
+    const rules = hiddenRules(await rulesOf());
+    expect(['private', 'also', 'other'].map((path) => rules.hides(path, false))).toEqual([true, true, false]);
+  });
+
+  it('are never shown because a rule cannot be read', async () => {
+    for (const encoding of ['utf16le', 'latin1'] as const) {
+      writeFileSync(join(folder, '.sandboxignore'), Buffer.from('schlüssel\n', encoding));
+      await expect(rulesOf()).rejects.toThrow('.sandboxignore is not UTF-8 text');
+    }
+    writeFileSync(join(folder, '.sandboxignore'), `# ${'-'.repeat(300)}\nprivate\n${'x'.repeat(257)}\n`);
+    await expect(rulesOf()).rejects.toThrow('more than 256 bytes in line 3');
   });
 });
