@@ -42,7 +42,7 @@ export class MemoryEngine implements Engine {
   readonly name = 'oci' as const;
   readonly commands: MemoryCommands;
   readonly files = noFiles;
-  readonly ports: Ports;
+  ports: Ports;
   /** Undefined unless a test sets it. */
   snapshots?: Snapshots;
   workspaces?: Workspaces;
@@ -95,6 +95,7 @@ export class MemoryEngine implements Engine {
         await this.#enter('listeners', sandboxId, signal);
         return [];
       },
+      listenersMs: 100,
     };
   }
 

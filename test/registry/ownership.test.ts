@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { neverAborted, openWorld, plainRequest, rejection, sleep } from './support/registry.ts';
 
@@ -67,6 +68,20 @@ describe('a session', () => {
     engine.hold('listeners');
     const { sandboxes } = await session.info(neverAborted);
     expect(sandboxes).toMatchObject([{ status: 'running', listening: null }]);
+  });
+
+  it('names the listening ports of an engine that takes longer', async () => {
+    const { registry, engine } = openWorld();
+    const session = registry.openSession('local');
+    await session.create(plainRequest, neverAborted);
+    const { ports } = engine;
+    engine.ports = { ...ports, listenersMs: 60_000 };
+    const { entered, release } = engine.hold('listeners');
+    const info = session.info(neverAborted);
+    await entered;
+    await delay(2 * ports.listenersMs);
+    release();
+    expect((await info).sandboxes).toMatchObject([{ listening: [] }]);
   });
 
   it('still reports the state of a sandbox whose ports cannot be opened', async () => {

@@ -24,7 +24,7 @@ import { readOutputPage } from './command-page.ts';
 import { commandAnswer, commandOutput } from './command-result.ts';
 import { waitForCommand } from './command-wait.ts';
 import { inputShape, writeInputFiles } from './start-input.ts';
-import { readinessOf, waitFor, waitUntilReady } from './wait-until-ready.ts';
+import { obstacleTo, readinessOf, waitFor, waitUntilReady } from './wait-until-ready.ts';
 
 /** Long enough for a program to end by a signal, so that the result can say how. */
 const KILL_MOMENT_MS = 1_000;
@@ -74,14 +74,16 @@ const runDetached = defineTool({
   input: z.strictObject({ ...startShape, wait_for: waitFor.optional() }).refine(fitsExec, TOO_BIG),
   output: commandOutput.extend({ ready: z.boolean().nullable() }),
   async handle(args, { session, signal, boundWait }) {
-    const readiness = args.wait_for === undefined ? null : readinessOf(args.wait_for);
+    const { wait_for } = args;
     const sandbox = await session.sandbox(args.sandbox_id);
+    const readiness = wait_for && (await readinessOf(wait_for, sandbox, signal));
     const handle = await sandbox.run(runRequest(args), signal);
-    if (args.wait_for === undefined || readiness === null) {
-      return readyAnswer(null, await answer(handle, handle.seen, signal));
+    if (wait_for === undefined || readiness === undefined) {
+      return readyAnswer(null, null, await answer(handle, handle.seen, signal));
     }
-    const ready = await waitUntilReady(handle, readiness, boundWait(args.wait_for.timeout_ms), signal);
-    return readyAnswer(ready, await answer(handle, await handle.get(signal), signal));
+    const ready = await waitUntilReady(handle, readiness, boundWait(wait_for.timeout_ms), signal);
+    const obstacle = ready ? null : obstacleTo(readiness);
+    return readyAnswer(ready, obstacle, await answer(handle, await handle.get(signal), signal));
   },
 });
 
@@ -224,8 +226,17 @@ function runRequest(
   };
 }
 
-function readyAnswer(ready: boolean | null, { structured, text }: ReturnType<typeof commandAnswer>) {
-  return { structured: { ...structured, ready }, text: ready === null ? text : `ready: ${ready}\n${text}` };
+function readyAnswer(
+  ready: boolean | null,
+  obstacle: string | null,
+  { structured, text }: ReturnType<typeof commandAnswer>,
+) {
+  const next = [obstacle, structured.next].filter((part) => part !== null).join('. ') || null;
+  const reason = obstacle === null ? '' : ` (${obstacle})`;
+  return {
+    structured: { ...structured, next, ready },
+    text: ready === null ? text : `ready: ${ready}${reason}\n${text}`,
+  };
 }
 
 async function answer(

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { CommandHandle, LogCursor } from '../../src/registry/types.ts';
+import type { Listener } from '../../src/engines/engine.ts';
+import type { CommandHandle, LogCursor, SandboxHandle } from '../../src/registry/types.ts';
 import { sleep, withTimeout } from '../../src/shared/async/with-timeout.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { linearPattern } from '../../src/shared/text/linear-pattern.ts';
@@ -20,18 +21,34 @@ export const waitFor = z
 
 export type WaitFor = z.output<typeof waitFor>;
 
+export type Readiness =
+  | { matches: (text: string) => boolean }
+  | {
+      port: number /** What listened before the command was started; null for nothing. */;
+      earlier: Listener | null;
+    };
+
 /**
  * Checks a condition before anything is started.
  *
- * @throws `invalid_argument` for a pattern that RE2 does not accept
+ * @throws `invalid_argument` for a pattern that RE2 does not accept, `unsupported` for a port of an engine that does
+ *   not see ports
  */
-export function readinessOf({ port, log }: WaitFor): Readiness {
-  return { port: port ?? null, matches: log === undefined ? null : linearPattern(log, 'wait_for.log') };
+export async function readinessOf(
+  { port, log }: WaitFor,
+  sandbox: SandboxHandle,
+  signal: AbortSignal,
+): Promise<Readiness> {
+  if (port === undefined) return { matches: linearPattern(log ?? '', 'wait_for.log') };
+  await sandbox.requireRunning(signal);
+  return { port, earlier: await listenerOn(sandbox, port, signal) };
 }
 
-interface Readiness {
-  port: number | null;
-  matches: ((text: string) => boolean) | null;
+/** Why a command may never become ready. Null if nothing is known. */
+export function obstacleTo(readiness: Readiness): string | null {
+  if ('matches' in readiness || readiness.earlier === null) return null;
+  const { port, pid, program } = readiness.earlier;
+  return `Before it started, ${program ?? 'a program'} (pid ${pid ?? 'unknown'}) listened on port ${port}`;
 }
 
 /** Whether the command became ready in time; false also if it ended before. */
@@ -41,25 +58,38 @@ export async function waitUntilReady(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const { port, matches } = readiness;
   const ready = await withTimeout(timeoutMs, signal, (limited) =>
-    matches === null
-      ? untilListening(handle, port ?? 0, limited)
-      : untilLogged(handle, matches, timeoutMs, limited),
+    'matches' in readiness
+      ? untilLogged(handle, readiness.matches, timeoutMs, limited)
+      : untilListening(handle, readiness, limited),
   );
   return ready === true;
 }
 
-async function untilListening(handle: CommandHandle, port: number, signal: AbortSignal): Promise<boolean> {
+async function untilListening(
+  handle: CommandHandle,
+  { port, earlier }: Extract<Readiness, { port: number }>,
+  signal: AbortSignal,
+): Promise<boolean> {
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, MAX_PAUSE_MS)) {
     // Asked first: a program may leave a server behind and end.
     const { status } = await handle.get(signal);
-    const listeners = await handle.sandbox.listeners(signal);
-    if (listeners === null) throw noListeners();
-    if (listeners.some((listener) => listener.port === port)) return true;
+    const listener = await listenerOn(handle.sandbox, port, signal);
+    // A server from before is not this one, which may be about to fail because of it.
+    if (listener !== null && (earlier === null || listener.pid !== earlier.pid)) return true;
     if (status === 'finished') return false;
     await withTimeout(pause, signal, (limited) => handle.wait(limited));
   }
+}
+
+async function listenerOn(
+  sandbox: Pick<SandboxHandle, 'listeners'>,
+  port: number,
+  signal: AbortSignal,
+): Promise<Listener | null> {
+  const listeners = await sandbox.listeners(signal);
+  if (listeners === null) throw noListeners();
+  return listeners.find((listener) => listener.port === port) ?? null;
 }
 
 async function untilLogged(
@@ -82,6 +112,6 @@ async function untilLogged(
 
 function noListeners(): SandboxError {
   return new SandboxError('unsupported', 'This engine cannot tell which ports a program listens on.', {
-    hint: 'The command was started. Pass wait_for with log instead of port next time.',
+    hint: 'Nothing was started. Pass wait_for with log instead of port.',
   });
 }

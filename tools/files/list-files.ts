@@ -39,9 +39,9 @@ export const listFiles = defineTool({
     next_cursor: z.string().nullable(),
   }),
   async handle(args, { session, signal, softTimeoutMs }) {
-    const filter = pathFilter(args.pattern, 'pattern');
     const handle = await session.sandbox(args.sandbox_id);
     const root = await resolveRoot(handle, args.path, signal);
+    const filter = pathFilter(args.pattern, 'pattern', root);
     const depth = args.depth ?? (args.pattern === undefined ? 1 : MAX_DEPTH);
     const { sandboxId } = handle;
     const call = ['sandbox_list_files', sandboxId, root, args.pattern ?? null, depth, args.ignored] as const;

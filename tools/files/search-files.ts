@@ -48,9 +48,9 @@ export const searchFiles = defineTool({
   }),
   async handle(args, { session, signal, softTimeoutMs }) {
     const pattern = linePattern(args.pattern, args.case === 'insensitive');
-    const isWanted = pathFilter(args.glob, 'glob');
     const handle = await session.sandbox(args.sandbox_id);
     const named = await resolveRoot(handle, args.path, signal);
+    const isWanted = pathFilter(args.glob, 'glob', named);
     const kind = [args.pattern, args.case, args.glob ?? null];
     const call = ['sandbox_search_files', handle.sandboxId, named, ...kind] as const;
     const resume = parsePathCursor(args.cursor, call);

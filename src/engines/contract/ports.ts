@@ -27,4 +27,6 @@ export interface Ports {
   forwardedUrl?(sandboxId: string, port: number): string | null;
   /** The TCP ports that programs in a running sandbox listen on, exposed or not, by port. */
   listeners(sandboxId: string, signal: AbortSignal): Promise<Listener[]>;
+  /** How long `listeners` takes at most in a sandbox that is not too busy, in milliseconds. */
+  readonly listenersMs: number;
 }

@@ -142,6 +142,7 @@ function portsOf(context: OciContext): Ports {
         throw fromAgentError(failure, 'the listening ports');
       }
     },
+    listenersMs: 100,
   };
 }
 

@@ -87,6 +87,8 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
       },
       expose: (sandboxId, port, signal) => exposePort(context, sandboxId, port, signal),
       listeners: (sandboxId, signal) => readListeners(context, sandboxId, signal),
+      // Two commands over the network.
+      listenersMs: 3_000,
     },
     networkPolicies: {
       ruleEffects: ['forwardUrl', 'response'],

@@ -10,9 +10,6 @@ import { viewIfKnown } from '../sandboxes/sandbox-list.ts';
 import type { SessionInfo, SessionLimits, ShellInfo } from '../types.ts';
 import { capabilitiesOf } from './capabilities.ts';
 
-/** A sandbox that is too busy to answer must not delay what is known without it. */
-const LISTENERS_MS = 100;
-
 /** What a session reports about itself. */
 export interface SessionState {
   sessionId: string;
@@ -79,7 +76,7 @@ async function activityOf({ networkPolicies }: Engine, sandboxId: string): Promi
   return (await networkPolicies?.activity?.(sandboxId)) ?? null;
 }
 
-/** Null if the sandbox does not answer in time. */
+/** Null if the sandbox does not answer in time: it must not delay what is known without it. */
 async function listenersOf(
   { engine, log }: RegistryContext,
   sandboxId: string,
@@ -88,7 +85,7 @@ async function listenersOf(
   if (engine.ports === undefined) return null;
   const { ports } = engine;
   try {
-    return await withTimeout(LISTENERS_MS, signal, (limited) => ports.listeners(sandboxId, limited));
+    return await withTimeout(ports.listenersMs, signal, (limited) => ports.listeners(sandboxId, limited));
   } catch (error) {
     throwIfCancelled(signal);
     log.debug({ sandbox_id: sandboxId, err: error }, 'cannot read the listening ports');

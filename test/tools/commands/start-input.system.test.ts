@@ -64,6 +64,18 @@ describe('a detached command that is waited for', () => {
           ],
         }),
       ]);
+    // A second server cannot have the port: it is not ready because the first one is.
+    const second = await detached({
+      cmd: 'python3',
+      args: ['-c', SERVER, '8301'],
+      wait_for: { port: 8301, timeout_ms: 55_000 },
+    });
+    expect(second.structured).toMatchObject({
+      ready: false,
+      exit_code: 1,
+      stderr: expect.stringContaining('Address already in use'),
+      next: expect.stringMatching(/^Before it started, python\S* \(pid \d+\) listened on port 8301/),
+    });
     // A port that nobody exposed is exposed on the spot.
     const { structured: exposed } = await server.call('sandbox_domain', { port: 8301 });
     expect((await fetch(String(exposed['url']))).status).toBe(200);

@@ -12,11 +12,13 @@ export type PathFilter = (parts: readonly string[]) => boolean;
  * paths from the top. Without a glob everything is wanted.
  *
  * @param argument what the glob was given as, for messages
+ * @param root the absolute path of the top, which a glob may begin with
  * @throws `invalid_argument` for a glob that is too long, or has too many alternatives
  */
-export function pathFilter(glob: string | undefined, argument: string): PathFilter {
+export function pathFilter(glob: string | undefined, argument: string, root: string): PathFilter {
   if (glob === undefined) return () => true;
-  const globs = alternatives(glob, argument).map((pattern) => {
+  const globs = alternatives(glob, argument).map((given) => {
+    const pattern = given.startsWith(`${root}/`) ? given.slice(root.length) : given;
     const bytes = Buffer.from(pattern.replace(/^\.?\//, '')).toString('latin1');
     return { compiled: compileGlob(bytes), isName: !pattern.includes('/') };
   });

@@ -3,7 +3,7 @@ import { isIgnored, parseIgnoreFile } from '../../../../src/shared/text/ignore-r
 import { parsePathCursor, pathCursor } from '../../../../tools/files/walk/path-cursor.ts';
 import { pathFilter } from '../../../../tools/files/walk/path-filter.ts';
 
-const wants = (glob: string, path: string) => pathFilter(glob, 'pattern')(path.split('/'));
+const wants = (glob: string, path: string) => pathFilter(glob, 'pattern', '/r')(path.split('/'));
 
 describe('a path filter', () => {
   it.each([
@@ -20,6 +20,11 @@ describe('a path filter', () => {
     ['**/test/*.{js,ts}', 'test/b.js', true],
     ['**/test/*.{js,ts}', 'test/b.md', false],
     ['./src/a', 'src/a', true],
+    ['/a', 'a', true],
+    ['/r/a', 'a', true],
+    ['/r/a', 'r/a', false],
+    ['{/r/a,b}', 'x/a', false],
+    ['{/r/a,b}', 'x/b', true],
     ['[a-c]?[!0-9]', 'bxy', true],
     ['[a-c]?[!0-9]', 'bx1', false],
     ['[]]x', ']x', true],
@@ -42,8 +47,8 @@ describe('a path filter', () => {
   });
 
   it('refuses what is too long or has too many alternatives', () => {
-    expect(() => pathFilter('', 'glob')).toThrow('`glob` must have 1 to 500 characters');
-    expect(() => pathFilter('{a,b}'.repeat(7), 'glob')).toThrow('more than 64 alternatives');
+    expect(() => pathFilter('', 'glob', '/')).toThrow('`glob` must have 1 to 500 characters');
+    expect(() => pathFilter('{a,b}'.repeat(7), 'glob', '/')).toThrow('more than 64 alternatives');
   });
 });
 
