@@ -1,7 +1,17 @@
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { MountedFolder } from '../../../src/engines/oci/workspace/overlay-sides.ts';
 import { compare } from '../../../src/engines/workspace/compare.ts';
 import { openSides } from './support/open-sides.ts';
 
@@ -44,6 +54,32 @@ describe('changes of a workspace', () => {
       ['packages/app/.sandboxignore', refused],
       ['x.sandboxignore', null],
       ['x/.SandboxIgnore', refused],
+    ]);
+  });
+
+  it('refuse files of a folder that the host has put in the place of another', async () => {
+    for (const folder of ['src', 'other', 'kept']) write('folder', `${folder}/deep/f`, folder);
+    const times = ['other', 'other/deep', 'kept', 'kept/deep'].flatMap((path) => {
+      const { ctimeNs, mtimeNs } = statSync(join(root, 'folder', path), { bigint: true });
+      return [ctimeNs, mtimeNs];
+    });
+    const mountedNs = times.sort((a, b) => Number(a - b)).at(-1) ?? 0n;
+    rmSync(join(root, 'folder/src'), { recursive: true });
+    const ctimeOf = (path: string) => statSync(join(root, 'folder', path), { bigint: true }).ctimeNs;
+    // The clock of a file system ticks every few milliseconds.
+    do {
+      renameSync(join(root, 'folder/other'), join(root, 'folder/src'));
+      renameSync(join(root, 'folder/src'), join(root, 'folder/other'));
+    } while (ctimeOf('other') <= mountedNs);
+    renameSync(join(root, 'folder/other'), join(root, 'folder/src'));
+    sides.seen = new MountedFolder(sides.folder, mountedNs);
+    const files = ['src/deep/f', 'kept/deep/f'].map((path) => ({ path, kind: 'f', size: 6 }));
+    for (const { path } of files) write('upper', path, 'inside');
+    list(files);
+    const { changes } = await compare(sides, new AbortController().signal);
+    expect(changes.map(({ path, refused }) => [path, refused])).toEqual([
+      ['kept/deep/f', null],
+      ['src/deep/f', 'it was changed on the host since the sandbox started'],
     ]);
   });
 

@@ -29,21 +29,40 @@ export class UpperLayer extends FolderCursor implements SandboxFiles {
 export class MountedFolder implements SeenFolder {
   readonly #folder: FolderCursor;
   readonly #mountedNs: bigint;
+  readonly #moved = new Map<string, boolean>();
 
   constructor(folder: FolderCursor, mountedNs: bigint) {
     this.#folder = folder;
     this.#mountedNs = mountedNs;
   }
 
-  async isChanged(_path: string, now: BigIntStats): Promise<boolean> {
-    return now.ctimeNs > this.#mountedNs;
+  async isChanged(path: string, now: BigIntStats): Promise<boolean> {
+    return now.ctimeNs > this.#mountedNs || (await this.#isMoved(parentOf(path)));
   }
 
   /** For a copy of a file that the folder has no more, in a directory that has changed. */
   async isDeleted({ path, copied }: SandboxEntry): Promise<boolean> {
     if (!copied) return false;
-    const slash = path.lastIndexOf('/');
-    const parent = await this.#folder.stats(slash === -1 ? '.' : path.slice(0, slash));
+    const parent = await this.#folder.stats(parentOf(path) || '.');
     return parent === null || parent.ctimeNs > this.#mountedNs;
   }
+
+  /**
+   * Whether a directory, or one above it, has come from elsewhere, with files that are older than the mount: that
+   * changes its ctime alone. (Once something has been added to it, it cannot be told from one that was there.)
+   */
+  async #isMoved(directory: string): Promise<boolean> {
+    if (directory === '') return false;
+    const known = this.#moved.get(directory);
+    if (known !== undefined) return known;
+    const stats = await this.#folder.stats(directory);
+    const isMoved = stats !== null && stats.ctimeNs > this.#mountedNs && stats.mtimeNs <= this.#mountedNs;
+    const moved = isMoved || (await this.#isMoved(parentOf(directory)));
+    this.#moved.set(directory, moved);
+    return moved;
+  }
+}
+
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }
