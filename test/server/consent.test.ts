@@ -104,7 +104,7 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
       after: entry,
       refused: null,
     });
-    const many = Array.from({ length: 11 }, (_, index) => added(`!${index}`));
+    const many = Array.from({ length: 211 }, (_, index) => added(`!${index}`));
     const lists = [
       [...many, added('notes'), added('package.json')],
       [...many, added('package.json'), added('x')],
@@ -135,6 +135,12 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
       expect(applied).toEqual([]);
     } else {
       expect(applied).toEqual([[...many.map(({ path }) => path), 'notes', 'package.json']]);
+      // A model need not read all of them.
+      expect(answer).toMatchObject({
+        counts: { applied: 213, refused: 0 },
+        executes_on_host: ['package.json'],
+      });
+      expect(answer['applied']).toHaveLength(200);
     }
   });
 

@@ -17,13 +17,17 @@ const PAGE_LENGTH = 24_000;
 const MAX_DIFF_LENGTH = 64_000;
 /** A file with more is named, not compared. */
 const MAX_CONTENT_BYTES = 1_048_576;
+/** Of a page, also of a diff, and of what an apply names. */
 const LIST_LIMIT = 200;
+/** A page of a diff ends after this long: in the cloud each file takes a request. */
+const MAX_DIFF_MS = 20_000;
 /** Files that the user's question names. */
 const MAX_NAMED = 10;
 const UNCHANGED = 'nothing has changed there, apart from new files that .gitignore excludes';
 
 const paths = z.array(z.string()).optional().describe('relative to the workspace');
 
+const counts = z.record(z.string(), z.unknown());
 const changedFiles = z.array(z.record(z.string(), z.unknown()));
 
 const changes = defineTool({
@@ -42,7 +46,7 @@ const changes = defineTool({
   }),
   output: z.object({
     local_path: z.string(),
-    counts: z.record(z.string(), z.int()),
+    counts,
     changes: changedFiles,
     diff: z.string().nullable(),
     not_compared: z.array(z.string()),
@@ -51,7 +55,8 @@ const changes = defineTool({
     git_url: z.string().nullable(),
     next_cursor: z.string().nullable(),
   }),
-  async handle(args, { session, signal, config }) {
+  async handle(args, { session, signal, config, softTimeoutMs }) {
+    const until = performance.now() + Math.min(MAX_DIFF_MS, softTimeoutMs);
     const handle = await session.sandbox(args.sandbox_id);
     const workspace = handle.workspace();
     const found = await workspace.changes(signal);
@@ -62,7 +67,7 @@ const changes = defineTool({
     const page =
       args.format === 'list'
         ? { diff: null, notCompared: [], end: Math.min(wanted.length, from + LIST_LIMIT) }
-        : await diffPage(workspace, wanted, from, args.format === 'patch', signal);
+        : await diffPage(workspace, wanted, { from, until, whole: args.format === 'patch' }, signal);
     return {
       structured: {
         local_path: found.localPath,
@@ -87,7 +92,12 @@ const applyChanges = defineTool({
   toolsets: ['files'],
   annotations: REPLACES,
   input: z.strictObject({ paths, dry_run: z.boolean().optional(), sandbox_id: sandboxId }),
-  output: z.object({ applied: changedFiles, refused: changedFiles, executes_on_host: z.array(z.string()) }),
+  output: z.object({
+    counts,
+    applied: changedFiles,
+    refused: changedFiles,
+    executes_on_host: z.array(z.string()),
+  }),
   async handle(args, { session, signal, config, confirm }) {
     const workspace = (await session.sandbox(args.sandbox_id)).workspace();
     // Before the list that the user agrees to, which would name what is about to be finished.
@@ -104,13 +114,15 @@ const applyChanges = defineTool({
     // All of them are the subject: the question names some, and the sandbox may change others meanwhile.
     if (!isDone) await confirm(questionAbout(localPath, shown.applied), JSON.stringify(shown.applied));
     const result = isDone ? shown : await workspace.apply(shown.applied, signal);
+    const refused = [
+      ...(isDone ? shown.refused : [...shown.refused, ...result.refused]).map(answered),
+      ...unchanged.map((path) => ({ path, status: null, refused: UNCHANGED })),
+    ];
     return {
       structured: {
-        applied: result.applied.map(answered),
-        refused: [
-          ...(isDone ? shown.refused : [...shown.refused, ...result.refused]).map(answered),
-          ...unchanged.map((path) => ({ path, status: null, refused: UNCHANGED })),
-        ],
+        counts: { applied: result.applied.length, refused: refused.length },
+        applied: result.applied.slice(0, LIST_LIMIT).map(answered),
+        refused: refused.slice(0, LIST_LIMIT),
         executes_on_host: executedOnHost(result.applied),
       },
     };
@@ -176,14 +188,14 @@ function pageStart(list: readonly WorkspaceChange[], { parts }: PathPosition): n
 async function diffPage(
   workspace: SandboxWorkspace,
   list: WorkspaceChange[],
-  from: number,
-  whole: boolean,
+  { from, until, whole }: { from: number; until: number; whole: boolean },
   signal: AbortSignal,
 ) {
   let diff = '';
   const notCompared: string[] = [];
   let end = from;
-  for (; end < list.length && diff.length < PAGE_LENGTH; end += 1) {
+  for (; end < Math.min(list.length, from + LIST_LIMIT) && diff.length < PAGE_LENGTH; end += 1) {
+    if (end > from && performance.now() >= until) break;
     const change = list[end];
     if (change === undefined) break;
     const contents = await contentsOf(workspace, change, signal);
