@@ -1,17 +1,15 @@
 import { posix } from 'node:path';
 import { z } from 'zod';
-import type { SandboxHandle } from '../../src/registry/types.ts';
 import { plural } from '../../src/shared/text/text.ts';
 import { READ_ONLY } from '../common/annotations.ts';
 import { path, sandboxId } from '../common/schemas.ts';
 import { defineTool } from '../common/tool.ts';
-import { type AnswerLine, withContext } from './search/context-lines.ts';
 import { linePattern } from './search/line-pattern.ts';
+import { type FoundFile, pageLines } from './search/page-lines.ts';
 import { search } from './search/search.ts';
-import type { SearchPage } from './search/search-page.ts';
 import { parsePathCursor, pathCursor } from './walk/path-cursor.ts';
 import { pathFilter } from './walk/path-filter.ts';
-import { notListable, pathText, resolveRoot, shownPath, toBytes } from './walk/walk-root.ts';
+import { notListable, resolveRoot, shownPath, toBytes } from './walk/walk-root.ts';
 
 const MAX_CONTEXT = 10;
 /** A page with few matches ends after this long. */
@@ -64,38 +62,21 @@ export const searchFiles = defineTool({
     const request = { root: toBytes(root), file, pattern, isWanted, resume, limits };
     const page = await search(handle.files, request, signal);
     if (page === null) throw await notListable(handle, named, signal);
-    const files = await filesOf(handle, root, page, args.context, signal);
+    const { files, matches, end } = await pageLines(handle.files, toBytes(root), page, args.context, signal);
     const structured = {
       sandbox_id: handle.sandboxId,
       path: root,
       files,
-      matches: page.matchCount,
+      matches,
       files_searched: page.filesSearched,
       binary_files: page.binaryFiles,
       unreadable_files: page.unreadableFiles,
       partly_searched_files: page.truncatedFiles,
-      next_cursor: page.end === null ? null : pathCursor(page.end, call),
+      next_cursor: end === null ? null : pathCursor(end, call),
     };
     return { structured, text: searchText(structured) };
   },
 });
-
-type FoundFile = { path: string; lines: AnswerLine[] };
-
-async function filesOf(
-  handle: SandboxHandle,
-  root: string,
-  page: SearchPage,
-  context: number,
-  signal: AbortSignal,
-): Promise<FoundFile[]> {
-  const files: FoundFile[] = [];
-  for (const each of page.files) {
-    const lines = await withContext(handle.files, toBytes(root), each, context, signal);
-    files.push({ path: pathText(each.parts), lines });
-  }
-  return files;
-}
 
 /** Grouped by file; each line with its number, `-` after that of a context line. */
 function searchText(answer: {

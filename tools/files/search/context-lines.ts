@@ -20,7 +20,7 @@ export interface AnswerLine {
 
 /** The matches of a file, with `count` lines before and after each as far as they can be read. */
 export async function withContext(
-  files: SandboxFiles,
+  files: Pick<SandboxFiles, 'read'>,
   root: string,
   { parts, matches }: FileMatches,
   count: number,
@@ -53,7 +53,7 @@ function groupsOf(matches: readonly Match[]): Match[][] {
 
 /** The lines before and after each match of a group. */
 async function around(
-  files: SandboxFiles,
+  files: Pick<SandboxFiles, 'read'>,
   path: string,
   group: readonly Match[],
   count: number,
