@@ -2,12 +2,13 @@ import { z } from 'zod';
 import type { ListedEntry } from '../../src/engines/engine.ts';
 import { formatCount } from '../../src/shared/text/text.ts';
 import { READ_ONLY } from '../common/annotations.ts';
+import { pathText, toBytes } from '../common/byte-path.ts';
+import { parsePathCursor, pathCursor } from '../common/path-cursor.ts';
 import { path, sandboxId } from '../common/schemas.ts';
 import { defineTool } from '../common/tool.ts';
-import { parsePathCursor, pathCursor } from './walk/path-cursor.ts';
 import { type PathFilter, pathFilter } from './walk/path-filter.ts';
 import { Walk, type WalkedEntry } from './walk/walk.ts';
-import { notListable, pathText, resolveRoot, shownPath, toBytes } from './walk/walk-root.ts';
+import { notListable, resolveRoot, shownPath } from './walk/walk-root.ts';
 
 /** The agent reads trees as deep. */
 const MAX_DEPTH = 200;

@@ -2,14 +2,15 @@ import { posix } from 'node:path';
 import { z } from 'zod';
 import { plural } from '../../src/shared/text/text.ts';
 import { READ_ONLY } from '../common/annotations.ts';
+import { toBytes } from '../common/byte-path.ts';
+import { parsePathCursor, pathCursor } from '../common/path-cursor.ts';
 import { path, sandboxId } from '../common/schemas.ts';
 import { defineTool } from '../common/tool.ts';
 import { linePattern } from './search/line-pattern.ts';
 import { type FoundFile, pageLines } from './search/page-lines.ts';
 import { search } from './search/search.ts';
-import { parsePathCursor, pathCursor } from './walk/path-cursor.ts';
 import { pathFilter } from './walk/path-filter.ts';
-import { notListable, resolveRoot, shownPath, toBytes } from './walk/walk-root.ts';
+import { notListable, resolveRoot, shownPath } from './walk/walk-root.ts';
 
 const MAX_CONTEXT = 10;
 /** A page with few matches ends after this long. */

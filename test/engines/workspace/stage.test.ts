@@ -65,9 +65,9 @@ describe('what an apply stages', () => {
     for (const path of ['upper/old', 'upper/new']) mkdirSync(join(root, path));
     for (const path of ['folder/old', 'folder/new', 'upper/old/f', 'upper/new/f', 'upper/other'])
       writeFileSync(join(root, path), 'x');
-    const gone = { ...added('old', 'file', 1), status: 'deleted' as const, after: null };
+    const deletion = { ...added('old', 'file', 1), status: 'deleted' as const, after: null };
     const changes = ['other', 'old/f', 'new/f'].map((path) => added(path, 'file', 1));
-    const { applied, refused } = await apply([gone, ...changes]);
+    const { applied, refused } = await apply([deletion, ...changes]);
     expect(applied.map(({ path }) => path)).toEqual(['old', 'other']);
     expect(refused.map(({ path, refused }) => [path, refused])).toEqual([
       ['old/f', 'its folder "old" is a file on the host, which goes first: apply again'],

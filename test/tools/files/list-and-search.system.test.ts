@@ -87,8 +87,8 @@ for n in range(30000): os.close(os.open(f'many/{n:07}', os.O_CREAT))`;
     expect(pathsOf(first)).toEqual(['0000000', '0000001', '0000002']);
     const next = await list({ path: 'many', limit: 2, cursor: first.structured['next_cursor'] });
     expect(pathsOf(next)).toEqual(['0000003', '0000004']);
-    const elsewhere = await list({ path: 'repo', cursor: next.structured['next_cursor'] });
-    failsWith(elsewhere, 'invalid_argument', 'is of a call with other arguments', 'sandbox_list_files');
+    const other = await list({ path: 'repo', cursor: next.structured['next_cursor'] });
+    failsWith(other, 'invalid_argument', 'is of a call with other arguments', 'sandbox_list_files');
     await bash('rm -rf many');
   });
 

@@ -1,6 +1,6 @@
 import type { SandboxFiles } from '../../../src/registry/types.ts';
-import type { PathPosition } from '../walk/path-cursor.ts';
-import { pathText } from '../walk/walk-root.ts';
+import { pathText } from '../../common/byte-path.ts';
+import type { PathPosition } from '../../common/path-cursor.ts';
 import { type AnswerLine, withContext } from './context-lines.ts';
 import type { SearchPage } from './search-page.ts';
 

@@ -2,7 +2,7 @@ import type { ScanRecord } from '../../../src/engines/engine.ts';
 import { sleep } from '../../../src/shared/async/with-timeout.ts';
 import { terminalText } from '../../../src/shared/text/terminal-text.ts';
 import { decodeUtf8 } from '../../../src/shared/text/utf8.ts';
-import type { PathPosition } from '../walk/path-cursor.ts';
+import type { PathPosition } from '../../common/path-cursor.ts';
 import type { LinePattern } from './line-pattern.ts';
 
 /** Of all lines of a page together. */

@@ -1,6 +1,6 @@
 import type { FileExplorer } from '../../../src/engines/engine.ts';
 import type { SandboxFiles } from '../../../src/registry/types.ts';
-import type { PathPosition } from '../walk/path-cursor.ts';
+import type { PathPosition } from '../../common/path-cursor.ts';
 import type { PathFilter } from '../walk/path-filter.ts';
 import { Walk } from '../walk/walk.ts';
 import type { LinePattern } from './line-pattern.ts';

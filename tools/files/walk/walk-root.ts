@@ -1,7 +1,6 @@
 import { posix } from 'node:path';
 import type { SandboxHandle } from '../../../src/registry/types.ts';
 import { SandboxError } from '../../../src/shared/errors.ts';
-import { decodeUtf8 } from '../../../src/shared/text/utf8.ts';
 
 /** The absolute path of an argument; relative ones start at the sandbox's working directory. */
 export async function resolveRoot(handle: SandboxHandle, path: string, signal: AbortSignal): Promise<string> {
@@ -33,16 +32,6 @@ export async function notListable(
     hint: 'Call sandbox_run_command with sudo: true, or name another directory.',
     details: { path },
   });
-}
-
-/** A text as one character per byte, as engines list names. */
-export function toBytes(text: string): string {
-  return Buffer.from(text).toString('latin1');
-}
-
-/** The text of a path, given as its parts with one character per byte. */
-export function pathText(parts: readonly string[]): string {
-  return decodeUtf8(Buffer.from(parts.join('/'), 'latin1'));
 }
 
 /** A path on one line. */

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { isIgnored, parseIgnoreFile } from '../../../../src/shared/text/ignore-rules.ts';
-import { parsePathCursor, pathCursor } from '../../../../tools/files/walk/path-cursor.ts';
+import { parsePathCursor, pathCursor } from '../../../../tools/common/path-cursor.ts';
 import { pathFilter } from '../../../../tools/files/walk/path-filter.ts';
 
 const wants = (glob: string, path: string) => pathFilter(glob, 'pattern', '/r')(path.split('/'));

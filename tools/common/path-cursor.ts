@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { SandboxError } from '../../../src/shared/errors.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
 
 const PREFIX = 'p';
 const MAX_CURSOR = 8_000;
