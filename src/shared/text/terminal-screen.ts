@@ -1,6 +1,7 @@
 /** What a terminal would show of a program's output, from a headless terminal emulator. */
 import * as unicode11 from '@xterm/addon-unicode11';
 import * as headless from '@xterm/headless';
+import { type Highlight, highlightsOf } from './screen-highlights.ts';
 
 /** The current content of the screen. */
 export interface ScreenView {
@@ -15,18 +16,6 @@ export interface ScreenView {
   /** What stands out by inverse video or a background colour, such as a menu's selection; the first of it. */
   highlights: Highlight[];
 }
-
-/** Adjacent cells of one row with the same background. Rows and columns count from 1. */
-export interface Highlight {
-  row: number;
-  /** The first column. */
-  col: number;
-  /** The last column. */
-  endCol: number;
-  text: string;
-}
-
-const MAX_HIGHLIGHTS = 20;
 
 /**
  * Each link keeps an entry as long as its line exists: a program could fill this process's memory with them.
@@ -105,64 +94,19 @@ export class TerminalScreen {
     };
   }
 
-  /**
-   * Most of a screen can have a background, such as a dialog's: the most common one of a row counts as plain
-   * if it covers more than half of the row.
-   */
   #highlights(): Highlight[] {
     const { buffer, cols, rows } = this.#terminal;
-    const found: Highlight[] = [];
-    for (let row = 0; row < rows; row++) {
-      const line = buffer.active.getLine(buffer.active.baseY + row);
-      if (line === undefined) continue;
-      for (const span of highlightsOf(line, cols)) {
-        if (found.length === MAX_HIGHLIGHTS) return found;
-        found.push({ row: row + 1, ...span });
-      }
-    }
-    return found;
+    const { active } = buffer;
+    const lines = Array.from({ length: rows }, (_, row) => active.getLine(active.baseY + row));
+    return highlightsOf(
+      lines.filter((line) => line !== undefined),
+      cols,
+    );
   }
 
   dispose(): void {
     this.#terminal.dispose();
   }
-}
-
-type BufferLine = NonNullable<ReturnType<Emulator['buffer']['active']['getLine']>>;
-
-function highlightsOf(line: BufferLine, cols: number): Omit<Highlight, 'row'>[] {
-  const spans: { background: string; from: number; to: number }[] = [];
-  const widths = new Map<string, number>();
-  const cell = line.getCell(0);
-  for (let col = 0; col < cols; col++) {
-    const background = backgroundAt(line, col, cell);
-    widths.set(background, (widths.get(background) ?? 0) + 1);
-    const last = spans.at(-1);
-    if (last?.background === background) last.to = col + 1;
-    else spans.push({ background, from: col, to: col + 1 });
-  }
-  const plain = [...widths].find(([, width]) => width > cols / 2)?.[0] ?? DEFAULT_BACKGROUND;
-  // A bar over the whole row stands out itself.
-  const isBar = widths.size === 1 && plain !== DEFAULT_BACKGROUND;
-  return spans
-    .filter(({ background }) => isBar || (background !== plain && background !== DEFAULT_BACKGROUND))
-    .map(({ from, to }) => ({
-      col: from + 1,
-      endCol: to,
-      text: line.translateToString(false, from, to).replace(CONTROLS, '').trim(),
-    }))
-    .filter(({ text }) => text !== '');
-}
-
-const DEFAULT_BACKGROUND = 'default';
-
-/** Inverse video shows the text's colour as background. */
-function backgroundAt(line: BufferLine, col: number, reused: ReturnType<BufferLine['getCell']>): string {
-  const cell = line.getCell(col, reused);
-  if (cell === undefined) return DEFAULT_BACKGROUND;
-  if (cell.isInverse() !== 0) return `inverse ${cell.getFgColorMode()} ${cell.getFgColor()}`;
-  if (cell.isBgDefault()) return DEFAULT_BACKGROUND;
-  return `${cell.getBgColorMode()} ${cell.getBgColor()}`;
 }
 
 /** The same for the addon. */

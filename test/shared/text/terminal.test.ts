@@ -156,6 +156,40 @@ describe('TerminalScreen', () => {
     screen.dispose();
   });
 
+  it.each([50, 30])(
+    'lists the selection of a dialog of %i columns, on a screen of its colour',
+    async (width) => {
+      const screen = new TerminalScreen(60, 16, () => {});
+      const [blue, grey, black] = ['\u001b[0;37;44m', '\u001b[0;30;47m', '\u001b[40m'];
+      const at = (row: number) => `\u001b[${row};5H`;
+      await screen.write(`${blue}\u001b[2J`);
+      for (let row = 3; row < 13; row++)
+        await screen.write(
+          `${at(row)}${grey}|${`${row} item`.padEnd(width - 2)}|${row > 3 ? `${black}  ` : ''}`,
+        );
+      await screen.write(`${at(13)}\u001b[2C${black}${' '.repeat(width)}`);
+      await screen.write(`\u001b[6;10H${blue}2 two  \u001b[11;10H< OK >${grey}  <Cancel>`);
+      expect(screen.view().highlights).toEqual([
+        { row: 6, col: 10, endCol: 16, text: '2 two' },
+        { row: 11, col: 10, endCol: 15, text: '< OK >' },
+      ]);
+      screen.dispose();
+    },
+  );
+
+  it('lists a selection of many lines, and the labels of a bar of keys', async () => {
+    const screen = new TerminalScreen(20, 8, () => {});
+    for (let row = 2; row < 6; row++)
+      await screen.write(`\u001b[${row};3H\u001b[7mline ${row}\u001b[0m after`);
+    await screen.write('\u001b[8;1HF1\u001b[30;46mHelp \u001b[0mF2\u001b[30;46mSetup \u001b[0m');
+    expect(screen.view().highlights.map(({ row, text }) => [row, text])).toEqual([
+      ...[2, 3, 4, 5].map((row) => [row, `line ${row}`]),
+      [8, 'Help'],
+      [8, 'Setup'],
+    ]);
+    screen.dispose();
+  });
+
   it('does not answer title, clipboard or colour requests', async () => {
     const answers: string[] = [];
     const screen = new TerminalScreen(20, 5, (answer) => answers.push(answer));
