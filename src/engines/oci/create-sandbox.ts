@@ -92,7 +92,7 @@ export async function createSandbox(
     const workspace =
       request.workspace === undefined || folder === null
         ? null
-        : { ...(await describeFolder(request.workspace, folder)), mountedNs: '0' };
+        : { ...(await describeFolder(request.workspace, folder, host.layout.stateDir)), mountedNs: '0' };
     const settings = { ...settingsOf(request, image, snapshot), runtime: name, diskMb, workspace };
     const made: Making = { host, runtime, record: newRecord(host, settings), folder, source };
     return await makeSandbox(context, request, made, signal, report);

@@ -1,11 +1,11 @@
 /** The folder of a workspace: checked, and held open from the check until the sandbox has it. */
-import { readlink, statfs } from 'node:fs/promises';
+import { readlink, realpath, statfs } from 'node:fs/promises';
 import { homedir } from 'node:os';
-import { dirname } from 'node:path';
+import { dirname, isAbsolute, relative, sep } from 'node:path';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { HostDirectory } from '../../shared/fs/host-directory.ts';
 import type { WorkspaceRequest } from '../engine.ts';
-import { readHiddenRules } from './hidden-files.ts';
+import { pathRule, readHiddenRules } from './hidden-files.ts';
 import type { WorkspaceFolder } from './open-workspace.ts';
 
 /** File systems that an overlay refuses as lower layer or cannot follow (statfs(2)). */
@@ -58,12 +58,23 @@ export async function unfitFileSystem(folder: HostDirectory): Promise<string | n
   return NOT_LAYERS[type >>> 0] ?? null;
 }
 
-/** What is recorded of a new workspace. */
+/**
+ * What is recorded of a new workspace.
+ *
+ * @param stateDir the server's own files, which are hidden if the folder contains them
+ * @throws as `readHiddenRules`
+ */
 export async function describeFolder(
   request: WorkspaceRequest,
   folder: HostDirectory,
+  stateDir: string,
 ): Promise<WorkspaceFolder> {
-  return { ...request, hidden: await readHiddenRules(folder), folder: folderId(folder) };
+  const rules = await readHiddenRules(folder);
+  const own = relative(request.localPath, await realpath(stateDir).catch(() => stateDir));
+  const isInside = own !== '' && !isAbsolute(own) && own.split(sep)[0] !== '..';
+  // Last, so that no rule of the folder shows it again.
+  const hidden = isInside ? `${rules}\n${pathRule(own)}` : rules;
+  return { ...request, hidden, folder: folderId(folder) };
 }
 
 /** Opens a folder that a sandbox has as its workspace. @throws `conflict` if it is another one by now */

@@ -138,6 +138,17 @@ function checkedRules(content: Buffer): string {
   return lines.join('\n');
 }
 
+/** The rule that hides one path. @throws `invalid_argument` for a path that is too long for a rule */
+export function pathRule(path: string): string {
+  const rule = `/${path.replace(/[\\*?[\] ]/g, '\\$&')}`;
+  if (!path.includes('\n') && Buffer.byteLength(rule) <= MAX_PATTERN_BYTES) return rule;
+  throw new SandboxError(
+    'invalid_argument',
+    "The workspace contains the server's state directory, which cannot be hidden.",
+    { hint: 'Use a folder beside it, or ask the operator for a shorter --state-dir.', details: { path } },
+  );
+}
+
 function unusable(problem: string): SandboxError {
   return new SandboxError('invalid_argument', `${RULES_FILE} ${problem}.`, {
     hint: 'Replace or remove it, then call sandbox_create again.',

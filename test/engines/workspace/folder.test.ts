@@ -10,6 +10,7 @@ import {
   reopenWorkspaceFolder,
   requireSameFolder,
 } from '../../../src/engines/workspace/folder.ts';
+import { hiddenRules } from '../../../src/engines/workspace/hidden-files.ts';
 import { HostDirectory } from '../../../src/shared/fs/host-directory.ts';
 
 let root: string;
@@ -65,13 +66,37 @@ describe('the folder of a workspace', () => {
     await expect(open(join(root, 'none'))).rejects.toMatchObject({ code: 'conflict' });
   });
 
+  it('hides the files of the server, whatever its .sandboxignore says', async () => {
+    const path = join(root, 'project');
+    const name = ' State [1]*? ';
+    mkdirSync(join(path, 'deep', name), { recursive: true });
+    writeFileSync(join(path, '.sandboxignore'), '!*\n!deep/**\n');
+    symlinkSync(join(path, 'deep', name), join(root, 'state'));
+    const request = { localPath: path, path: '/vercel/sandbox', mode: 'live' as const };
+    const folder = await open(path);
+    const hides = async (stateDir: string, file: string) =>
+      hiddenRules((await describeFolder(request, folder, stateDir)).hidden).hides(file, false);
+    try {
+      for (const stateDir of [join(path, 'deep', name), join(root, 'state')]) {
+        expect(await hides(stateDir, `deep/${name}/sandboxes/x`)).toBe(true);
+        expect(await hides(stateDir, 'deep/ State 1 /x')).toBe(false);
+      }
+      expect(await hides(root, 'deep/x')).toBe(false);
+      expect(await hides(`${path}-state`, 'deep/x')).toBe(false);
+      const long = join(path, 'x'.repeat(250), 'state');
+      await expect(describeFolder(request, folder, long)).rejects.toThrow("the server's state directory");
+    } finally {
+      await folder.close();
+    }
+  });
+
   it('is not replaced by another one with its name', async () => {
     const path = join(root, 'project');
     const folder = await open(path);
     const id = `${folder.stats.dev}:${folder.stats.ino}`;
     await (await reopenWorkspaceFolder(path, id)).close();
     const request = { localPath: path, path: '/vercel/sandbox', mode: 'read-only' as const };
-    const record = await describeFolder(request, folder);
+    const record = await describeFolder(request, folder, '/elsewhere');
     await requireSameFolder(record);
     rmSync(path, { recursive: true });
     mkdirSync(path);

@@ -47,7 +47,7 @@ export async function createWithUpload(
 ): Promise<Sandbox> {
   requireNoVolumeBelow(request, workspace);
   const volumes = volumesBelow(request, workspace);
-  const record = { ...(await describeFolder(workspace, folder)), volumes };
+  const record = { ...(await describeFolder(workspace, folder, stateDir)), volumes };
   const count = new UploadCount(workspace.localPath, limits);
   let unreadable = 0;
   const own = await stat(stateDir).catch(() => null);
