@@ -44,7 +44,13 @@ describe('a Node release as a runtime', () => {
     expect(await place.images.list(timeoutSignal())).toMatchObject([
       { name: 'node22', kind: 'node', version: '22.11.0', usedBy: [] },
     ]);
-    expect(await place.script('node24', 'node -v')).toBe('v24.0.0');
+    // Agents wrap every line in a login shell.
+    const shells = ['bash -c', 'bash -lc', 'bash -lic', 'sh -c', 'sh -lc'];
+    const lines = shells.map((shell) => `${shell} 'node -v' 2> /dev/null`);
+    for (const sudo of [false, true])
+      expect(await place.script('node24', lines.join('; '), sudo)).toBe(
+        shells.map(() => 'v24.0.0').join('\n'),
+      );
   });
 
   it('is fetched once by two concurrent servers, and is read-only to sandboxes', async () => {
