@@ -37,8 +37,10 @@ export function readArguments(args: string[]): BenchArguments {
         help: { type: 'boolean', short: 'h', default: false },
       },
     }).values;
+    if (against !== null && flags.write) throw new UsageError('--write is for this commit alone.');
     return { only, against, ...flags };
   } catch (error) {
+    if (error instanceof UsageError) throw error;
     throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
   }
 }

@@ -82,6 +82,8 @@ async function bench(options: BenchArguments): Promise<void> {
   const rows = rowsOf(options);
   const machine = `${cpus().length} CPUs, Linux ${release()}, Node ${process.version}`;
   const other = options.against === null ? null : await buildOther(options.against);
+  // Written row by row: an interrupted run keeps what it has measured.
+  const traces = options.write ? await tracesOf(DIST) : null;
   if (!options.json) console.log(`${machine}\n`);
   const results = [];
   try {
@@ -89,6 +91,7 @@ async function bench(options: BenchArguments): Promise<void> {
       try {
         const result = await runRow(row, DIST, other);
         results.push(result);
+        if (traces !== null) await writePage(machine, result, traces, NAMES);
         if (!options.json) console.log(tableOf(result));
       } catch (error) {
         // The others are measured all the same.
@@ -99,7 +102,6 @@ async function bench(options: BenchArguments): Promise<void> {
   } finally {
     await other?.remove();
   }
-  if (options.write) await writePage(machine, results, await tracesOf(DIST), NAMES);
   if (options.json) console.log(JSON.stringify({ machine, results }, null, 2));
 }
 

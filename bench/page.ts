@@ -10,6 +10,9 @@ import { TARGETS, type Target } from './targets.ts';
 const DATA = join(import.meta.dirname, 'results.json');
 const PAGE = join(import.meta.dirname, '../docs/performance.md');
 
+/** In a remark of a row. */
+const MEMORY = /([\d.]+) MB for each/;
+
 const summary = z.object({ runs: z.number(), p50: z.number(), p95: z.number() });
 const dataSchema = z.object({
   machine: z.string(),
@@ -27,17 +30,17 @@ const dataSchema = z.object({
 });
 type Data = z.infer<typeof dataSchema>;
 
-/** Replaces the results of these rows, and writes the page. `order` is that of all rows. */
+/** Replaces the result of this row, and writes the page. `order` is that of all rows. */
 export async function writePage(
   machine: string,
-  results: readonly RowResult[],
+  result: RowResult,
   traces: string,
   order: readonly string[],
 ): Promise<void> {
   const before = existsSync(DATA) ? dataSchema.parse(JSON.parse(await readFile(DATA, 'utf8'))) : null;
   const rows: Data['rows'] = {
     ...before?.rows,
-    ...Object.fromEntries(results.map((result) => [result.name, { ...result }])),
+    [result.name]: { ...result, contenders: [...result.contenders], remarks: [...result.remarks] },
   };
   const data: Data = { machine, traces, rows };
   await writeFile(DATA, `${JSON.stringify(data, null, 2)}\n`);
@@ -63,7 +66,7 @@ ${TARGETS.map((target) => targetLine(target, rows[target.row])).join('\n')}
 A sandbox in stock makes a create many times as fast, and costs each session a boot, two megabytes and a relay process
 that it may never use, so \`--warm\` is 0 unless it is set.
 
-## Where the time goes
+${costCurve(rows)}## Where the time goes
 
 Spans of one conversation, by \`--trace-file\`. Steps that begin while another one runs are indented below it.
 
@@ -77,8 +80,43 @@ ${present.map(tableOf).join('\n')}\`\`\`
 `;
 }
 
+/** The rows of the cost curve, and what each is called in it. */
+const CURVE: readonly [row: string, head: string][] = [
+  ['curve-1', '1'],
+  ['curve-10', '10'],
+  ['curve-100', '100'],
+  ['curve-500', '500'],
+  ['curve-finished-10000', '10,000 finished'],
+];
+
+/** What each tool takes with more and more sandboxes, and how that compares with one. */
+function costCurve(rows: Data['rows']): string {
+  const columns = CURVE.flatMap(([row, head]) => {
+    const found = rows[row];
+    return found === undefined ? [] : [{ head, contenders: found.contenders }];
+  });
+  const [first] = columns;
+  if (first === undefined) return '';
+  const lines = first.contenders.map(({ label, summary: alone }) => {
+    const cells = columns.map(({ contenders }) => {
+      const p50 = contenders.find((other) => other.label === label)?.summary.p50;
+      return p50 === undefined ? '–' : `${p50.toFixed(1)} ms, ${(p50 / alone.p50).toFixed(2)} ×`;
+    });
+    return `| ${[label, ...cells].join(' | ')} |`;
+  });
+  return `## With more sandboxes
+
+p50 of each tool while so many sandboxes are alive, or have ended, and its ratio to the first column.
+
+| tool | ${columns.map(({ head }) => head).join(' | ')} |
+| --- |${' ---: |'.repeat(columns.length)}
+${lines.join('\n')}
+
+`;
+}
+
 function targetLine({ row, what, against, most, cause }: Target, result: RowResult | undefined): string {
-  const unit = against === null ? ' ms' : ' ×';
+  const unit = against === null ? ' ms' : against === 'memory' ? ' MB' : ' ×';
   const value = result === undefined ? null : measured(result, against);
   const judged =
     value === null
@@ -86,13 +124,18 @@ function targetLine({ row, what, against, most, cause }: Target, result: RowResu
       : value <= most
         ? 'met'
         : `missed${cause === undefined ? '' : `: ${cause}`}`;
-  const shown = value === null ? '–' : `${against === null ? Math.round(value) : value.toFixed(2)}${unit}`;
+  const digits = against === null ? 0 : 2;
+  const shown = value === null ? '–' : `${value.toFixed(digits)}${unit}`;
   return `| ${what} | \`${row}\` | ≤ ${most}${unit} | ${shown} | ${judged} |`;
 }
 
 /** This server is the first contender. Null if what it is compared with was not there. */
-function measured({ contenders }: RowResult, against: RegExp | null): number | null {
+function measured({ contenders, remarks }: RowResult, against: Target['against']): number | null {
   const first = contenders[0];
   if (against === null) return first?.summary.p50 ?? null;
+  if (against === 'memory') {
+    const each = remarks.map((remark) => MEMORY.exec(remark)?.[1]).find((found) => found !== undefined);
+    return each === undefined ? null : Number(each);
+  }
   return contenders.find(({ label }) => against.test(label))?.ratio ?? null;
 }

@@ -4,9 +4,12 @@ export interface Target {
   readonly row: string;
   /** What is counted, for people. */
   readonly what: string;
-  /** Finds the contender that this server's time is divided by; null: milliseconds count. */
-  readonly against: RegExp | null;
-  /** The highest ratio, or the most milliseconds. */
+  /**
+   * Finds the contender that this server's time is divided by. Null: milliseconds count. `memory`: megabytes,
+   * which a remark of the row has.
+   */
+  readonly against: RegExp | 'memory' | null;
+  /** The highest ratio, or the most milliseconds or megabytes. */
   readonly most: number;
   /** Why it takes longer where it does; shown only then. */
   readonly cause?: string;
@@ -54,5 +57,6 @@ export const TARGETS: readonly Target[] = [
   { row: 'busy-kill', what: 'a kill among fifty busy commands', against: /alone|idle/, most: 2 },
   { row: 'pull', what: 'a pull of 500 MB', against: /^skopeo /, most: 1.2 },
   { row: 'create-from-image', what: '`sandbox_create` of a pulled image', against: /host/, most: 1.2 },
+  { row: 'live-100', what: 'memory outside each of 100 sandboxes', against: 'memory', most: 0.3 },
   { row: 'owner-end-100', what: 'the end of 100 sandboxes, in ms', against: null, most: 2_000 },
 ];

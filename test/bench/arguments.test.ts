@@ -26,6 +26,7 @@ describe('the arguments of the bench', () => {
     [['call'], "Unexpected argument 'call'"],
     [['--only'], "'--only <value>' argument missing"],
     [['--json=1'], "'--json' does not take an argument"],
+    [['--write', '--against', 'v1'], '--write is for this commit alone.'],
     [['--only', 'start', '--against', '--output=x'], 'argument is ambiguous'],
   ])('are rejected: %j', (args, words) => {
     expect(() => readArguments(args)).toThrow(UsageError);
