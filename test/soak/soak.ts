@@ -19,6 +19,10 @@ const IDLE_MS = 2_000;
 const TURN_MS = 150;
 /** For what ends by itself to have ended, on a busy machine. */
 const ENDED_MS = 300_000;
+/** For memory to return to what it was. */
+const SETTLED_MS = 90_000;
+/** What memory may be at rest, of what it was after the first clients. */
+export const MEMORY_FACTOR = 1.2;
 
 interface SoakOptions {
   readonly sessions: number;
@@ -61,7 +65,7 @@ export async function soak({
     for (let round = 1; round <= rounds; round++) {
       await run.round(sessions);
       await run.untilIdle();
-      memoryMb.push(server.residentMb());
+      memoryMb.push(await settledMb(server, memoryMb[0] ?? 0));
       notify(
         `round ${round}: ${[...run.calls].map((entry) => entry.join(' ')).join(', ')}; ${memoryMb.at(-1)?.toFixed(0)} MB`,
       );
@@ -78,6 +82,13 @@ export async function soak({
     await rm(home, { recursive: true, force: true });
   }
   return { calls: run.calls, violations: run.violations, memoryMb };
+}
+
+/** Resident megabytes, once the garbage of the busy time has been collected: a server at rest does that by itself. */
+async function settledMb(server: SoakServer, startMb: number): Promise<number> {
+  const until = performance.now() + SETTLED_MS;
+  while (server.residentMb() > MEMORY_FACTOR * startMb && performance.now() < until) await delay(500);
+  return server.residentMb();
 }
 
 class Soak {
