@@ -23,7 +23,8 @@ const { calls, violations, memoryMb } = await soak({
 });
 const [start = 0] = memoryMb;
 const most = Math.max(...memoryMb);
-if (most > MEMORY_FACTOR * start) violations.push(`memory grew from ${start.toFixed(0)} to ${most.toFixed(0)} MB`);
+if (most > MEMORY_FACTOR * start)
+  violations.push(`memory grew from ${start.toFixed(0)} to ${most.toFixed(0)} MB`);
 for (const [kind, count] of calls) process.stdout.write(`calls ${kind}: ${count}\n`);
 process.stdout.write(`memory: ${memoryMb.map((value) => value.toFixed(0)).join(', ')} MB\n`);
 for (const violation of violations) process.stdout.write(`violation: ${violation}\n`);

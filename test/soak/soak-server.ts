@@ -35,7 +35,7 @@ export async function startSoakServer(stateDir: string, idle: string): Promise<S
   ];
   const flags = [
     ...['--transport', 'http', '--port', '0', '--state-dir', stateDir, '--session-idle', idle],
-    ...['--rate-limit', 'off', '--log-level', 'debug', ...limits.flatMap((name) => [`--${name}`, '1000'])],
+    ...['--rate-limit', 'off', ...limits.flatMap((name) => [`--${name}`, '1000'])],
   ];
   const env = {
     PATH: process.env['PATH'] ?? '',

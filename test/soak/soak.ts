@@ -159,9 +159,9 @@ class Soak {
     onCreated();
     if (created.kind === 'answered') this.sandboxIds.add(created.data['sandbox_id']);
     const files = [{ path: 'note', content: mark }];
-    await call('sandbox_write_files', { files });
+    const written = await call('sandbox_write_files', { files });
     const read = await call('sandbox_run_command', { cmd: 'cat', args: ['note'] });
-    if (isSuccess(created) && isSuccess(read) && read.data['stdout'] !== mark)
+    if (isSuccess(written) && isSuccess(read) && read.data['stdout'] !== mark)
       this.violations.push(`a command answered ${JSON.stringify(read.data['stdout'])}, not ${mark}`);
     // The client goes away in the middle of this call.
     const last = call('sandbox_run_command', { cmd: 'sleep', args: ['2'], wait_ms: 50_000 });
