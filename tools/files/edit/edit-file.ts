@@ -15,6 +15,8 @@ import { unifiedDiff } from './unified-diff.ts';
 const MAX_FILE_BYTES = 8 * 1024 * 1024;
 const SLICE_BYTES = 1_048_576;
 const MAX_EDITS = 100;
+/** Of all edits together: more would keep this process busy for seconds. */
+const MAX_REPLACEMENTS = 100_000;
 const MAX_DIFF_CHARACTERS = 32_768;
 const MAX_LISTED_LINES = 10;
 
@@ -138,9 +140,10 @@ async function applyEdits(file: TextFile, edits: readonly Edit[], signal: AbortS
     // Large files take a while; other calls run in between.
     await new Promise(setImmediate);
     throwIfCancelled(signal);
-    const found = findText(edited.content, old_text, new_text);
+    const found = findText(edited.content, old_text, new_text, MAX_REPLACEMENTS + 1);
     if (found.length === 0) throw notFound(file.path, index, edited.content, old_text);
     if (found.length > 1 && replace_all !== true) throw ambiguous(file.path, index, edited.content, found);
+    if (replacements + found.length > MAX_REPLACEMENTS) throw tooOften(file.path, index);
     requireEncoding(file, index, new_text);
     const length = lengthAfter(edited.content, found);
     if (length > MAX_FILE_BYTES) throw tooLong(file.path, index, length);
@@ -197,7 +200,7 @@ function ambiguous(
   const more = found.length > lines.length ? ', …' : '';
   return new SandboxError(
     'conflict',
-    `\`edits[${index}].old_text\` occurs ${found.length} times in ${JSON.stringify(path)}, at lines ${lines.join(', ')}${more}.`,
+    `\`edits[${index}].old_text\` occurs ${found.length > MAX_REPLACEMENTS ? `more than ${MAX_REPLACEMENTS}` : found.length} times in ${JSON.stringify(path)}, at lines ${lines.join(', ')}${more}.`,
     {
       hint: 'Nothing was changed. Add the lines around it to old_text, or pass replace_all.',
       details: { path, edit: index, lines },
@@ -226,6 +229,14 @@ function tooLong(path: string, index: number, length: number): SandboxError {
     'invalid_argument',
     `\`edits[${index}]\` would make ${JSON.stringify(path)} ${length} bytes long; at most ${MAX_FILE_BYTES} can be edited.`,
     { hint: 'Nothing was changed. Edit it inside with sandbox_run_command.' },
+  );
+}
+
+function tooOften(path: string, index: number): SandboxError {
+  return new SandboxError(
+    'invalid_argument',
+    `\`edits[${index}]\` would make more than ${MAX_REPLACEMENTS} replacements in ${JSON.stringify(path)}.`,
+    { hint: 'Nothing was changed. Edit it inside with sandbox_run_command, for example with sed -i.' },
   );
 }
 

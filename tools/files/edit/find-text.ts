@@ -6,20 +6,24 @@ const LF = 0x0a;
 /**
  * The places where `oldText` occurs, in order and without overlaps, each with its new text. A line end LF of
  * `oldText` also matches CR LF, and `newText` gets the line end of each place: files may mix both. A text that
- * has a CR itself is taken as it is. Takes linear time.
+ * has a CR itself is taken as it is. At most `limit` places. Takes linear time.
  */
-export function findText(content: Buffer, oldText: string, newText: string): Replacement[] {
+export function findText(content: Buffer, oldText: string, newText: string, limit: number): Replacement[] {
   const old = Buffer.from(oldText);
   const asGiven = Buffer.from(newText);
   if (oldText.includes('\r') || !content.includes('\r\n')) {
-    return occurrences(content, old).map((from) => ({ from, to: from + old.length, newText: asGiven }));
+    return occurrences(content, old, limit).map((from) => ({
+      from,
+      to: from + old.length,
+      newText: asGiven,
+    }));
   }
   const hasOwnEnds = newText.includes('\r') || !newText.includes('\n');
   const withCr = hasOwnEnds ? asGiven : Buffer.from(newText.replaceAll('\n', '\r\n'));
   const { text, dropped } = withoutCr(content);
   const isCrLf = lineEnds(text, dropped);
   let before = 0;
-  return occurrences(text, old).map((start) => {
+  return occurrences(text, old, limit).map((start) => {
     while ((dropped[before] ?? text.length) < start) before++;
     const from = start + before;
     while ((dropped[before] ?? text.length) < start + old.length) before++;

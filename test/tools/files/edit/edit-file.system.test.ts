@@ -86,6 +86,21 @@ describe('sandbox_edit_file', () => {
     failsWith(mixed, 'invalid_argument', 'is not UTF-8');
   });
 
+  it('refuses to replace what occurs more often than is quick', async () => {
+    await write('often', 'a'.repeat(100_001));
+    for (const replace_all of [true, false])
+      failsWith(
+        await edit('often', [{ old_text: 'a', new_text: 'b', replace_all }]),
+        replace_all ? 'invalid_argument' : 'conflict',
+        replace_all ? 'more than 100000 replacements' : 'occurs more than 100000 times',
+      );
+    const most = await edit('often', [
+      { old_text: 'aa', new_text: 'b', replace_all: true },
+      { old_text: 'b', new_text: 'cc', replace_all: true },
+    ]);
+    expect(most.structured).toMatchObject({ replacements: 100_000, size_bytes: 100_001 });
+  });
+
   it('refuses a file with another digest than expected', async () => {
     await write('known', 'one\n');
     const digest = createHash('sha256').update('one\n').digest('hex');
