@@ -10,6 +10,8 @@
 
 /* Files in /proc and similar report a size of 0 but have content. */
 #define UNSIZED_MAX 1048576u
+/* Frames of small files are sent together, but none waits longer than this for others. */
+#define GATHER_MS 20
 
 struct reader {
   int fd;
@@ -18,7 +20,28 @@ struct reader {
   const char *what;
   size_t len;
   char path[PATH_MAX]; /* relative to the root */
+  int64_t sent_ms;
+  size_t gathered;
+  uint8_t frames[DATA_MAX];
 };
+
+static bool flush(struct reader *r) {
+  size_t len = r->gathered;
+  r->gathered = 0;
+  r->sent_ms = now_ms();
+  return send_all(r->fd, r->frames, len);
+}
+
+/* Makes room for so many bytes, at most as many as `frames` has. */
+static bool reserve(struct reader *r, size_t len) { return len <= sizeof r->frames - r->gathered || flush(r); }
+
+static bool gather(struct reader *r, struct reply *reply) {
+  reply_end(reply);
+  if (!reserve(r, reply->len)) return false;
+  memcpy(r->frames + r->gathered, reply->bytes, reply->len);
+  r->gathered += reply->len;
+  return now_ms() - r->sent_ms < GATHER_MS || flush(r);
+}
 
 static bool fail(struct reader *r, int error, const char *what) {
   r->error = error;
@@ -40,7 +63,7 @@ static bool send_entry(struct reader *r, const struct stat *st, const char *link
     reply_number(&reply, TAG_CHANGED_US,
                  (uint64_t)st->st_ctim.tv_sec * 1000000u + (uint64_t)st->st_ctim.tv_nsec / 1000u);
   }
-  return reply_send(r->fd, &reply);
+  return gather(r, &reply);
 }
 
 /* Reports an entry that is left out, with the reason, and continues. */
@@ -50,7 +73,7 @@ static bool skip(struct reader *r, const char *reason) {
   reply_bytes(&reply, TAG_ENTRY_PATH, r->path, r->len);
   reply_bytes(&reply, TAG_KIND, "s", 1);
   reply_string(&reply, TAG_WHAT, reason);
-  return reply_send(r->fd, &reply);
+  return gather(r, &reply);
 }
 
 /* The root must be readable; unreadable entries below it are skipped. */
@@ -62,6 +85,33 @@ static bool skip_or_fail(struct reader *r, int error, const char *what) {
 static const char *special_kind(mode_t mode) {
   if (S_ISFIFO(mode)) return "fifo";
   return S_ISSOCK(mode) ? "socket" : "device";
+}
+
+/* Sends the content of a file up to `limit`; a small one together with what precedes and follows it. */
+static bool read_content(struct reader *r, int file, uint64_t limit, int *error) {
+  const size_t most = sizeof r->frames - FRAME_HEADER;
+  *error = 0;
+  if (!reserve(r, limit < most ? FRAME_HEADER + (size_t)limit : sizeof r->frames / 2)) return false;
+  uint8_t *frame = r->frames + r->gathered;
+  size_t room = sizeof r->frames - r->gathered - FRAME_HEADER, len = 0;
+  if (room > limit) room = (size_t)limit;
+  ssize_t n = 1;
+  while (len < room && n > 0) {
+    n = read(file, frame + FRAME_HEADER + len, room - len);
+    if (n < 0 && errno == EINTR)
+      n = 1;
+    else if (n < 0)
+      *error = errno;
+    else
+      len += (size_t)n;
+  }
+  if (len > 0) {
+    store_u32(frame, (uint32_t)len);
+    frame[4] = ANS_DATA;
+    r->gathered += FRAME_HEADER + len;
+  }
+  if (n <= 0 || len == limit) return true;
+  return flush(r) && send_file(r->fd, file, limit - len, error);
 }
 
 /* `what` stays NULL when the connection broke. */
@@ -77,7 +127,7 @@ static bool read_file(struct reader *r, int dir_fd, const char *name, int flags)
   /* A file that grows meanwhile is sent up to the size it had when it was opened. */
   uint64_t limit = st.st_size > 0 ? (uint64_t)st.st_size : UNSIZED_MAX;
   int error = 0;
-  bool alive = send_entry(r, &st, NULL) && send_file(r->fd, file, limit, &error);
+  bool alive = send_entry(r, &st, NULL) && read_content(r, file, limit, &error);
   close(file);
   return alive && error != 0 ? fail(r, error, "read") : alive;
 }
@@ -162,10 +212,11 @@ bool serve_tree_read(int fd, struct frame *frame) {
   memset(&r, 0, sizeof r);
   r.fd = fd;
   r.details = details != 0;
+  r.sent_ms = now_ms();
   enlarge_send_buffer(fd);
   bool whole = S_ISDIR(st.st_mode) ? read_directory(&r, AT_FDCWD, path, 0, 0) : read_file(&r, AT_FDCWD, path, 0);
-  if (whole) return send_empty(fd, ANS_END);
-  if (r.what == NULL) return false;
+  if (whole) return flush(&r) && send_empty(fd, ANS_END);
+  if (r.what == NULL || !flush(&r)) return false;
   char full[REPLY_MAX];
   size_t len = strlen(path);
   if (r.len == 0 || len + 1 + r.len >= sizeof full) return send_error(fd, r.error, r.what, path);

@@ -6,9 +6,10 @@ import { SandboxError, systemErrorCode } from '../../src/shared/errors.ts';
 import type { HostEntry } from '../../src/shared/fs/host-directory.ts';
 import { type Sha256, sha256 } from '../../src/shared/fs/sha256.ts';
 import { excluder } from './exclude.ts';
+import type { TreeReading } from './host-entry-read.ts';
 import { hostError } from './host-error.ts';
 import type { Overwrite } from './host-tree-place.ts';
-import { readHostTree, type TreeReading } from './host-tree-read.ts';
+import { readHostTree } from './host-tree-read.ts';
 import { writeHostTree } from './host-tree-write.ts';
 import {
   existingLocalPath,

@@ -23,7 +23,7 @@ import { kindOf, mergeHostDirectory, type Overwrite, requireReplaceable } from '
 import type { LocalEntry } from './local-path.ts';
 
 /** Neither follows a link nor overwrites an existing file. */
-const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+export const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 type Identity = Pick<Stats, 'dev' | 'ino'>;
 

@@ -7,6 +7,10 @@ import { join } from 'node:path';
 import type { TreeEntry } from '../../src/engines/engine.ts';
 import { SandboxError, systemErrorCode } from '../../src/shared/errors.ts';
 import type { HostDirectory, HostEntry } from '../../src/shared/fs/host-directory.ts';
+import { Background } from './write-behind.ts';
+
+/** How many entries are examined or moved concurrently. */
+const VISITS_AT_ONCE = 8;
 
 /** `merge` overwrites files of the same name and keeps the others, as `cp -r` does. */
 export const OVERWRITE = ['merge', 'replace', 'refuse'] as const;
@@ -30,26 +34,42 @@ export async function requireReplaceable(
  * @throws `conflict` if a directory would replace something else, or the reverse; nothing has been moved then
  */
 export async function mergeHostDirectory(staged: HostDirectory, target: HostDirectory): Promise<void> {
-  await walkCommon(staged, target, async (from, to) => {
-    const [kind, there] = [await kindOf(from), await kindOf(to)];
+  await walkCommon(staged, target, async (kind, _from, to) => {
+    const there = await kindOf(to);
     if (there !== null && kind !== there) throw occupied(to, there);
     return there === 'directory';
   });
-  await walkCommon(staged, target, async (from, to) => {
-    if ((await kindOf(from)) === 'directory' && (await kindOf(to)) === 'directory') return true;
+  await walkCommon(staged, target, async (kind, from, to) => {
+    if (kind === 'directory' && (await kindOf(to)) === 'directory') return true;
     await rename(from.parent.at(from.name), to.parent.at(to.name));
     return false;
   });
 }
 
-/** Calls `visit` for each entry of `from`, and goes into both directories if that returns true. */
+/**
+ * Calls `visit` for the entries of `from`, several at a time, and goes into both directories if that returns
+ * true. Nothing is running any more when this settles.
+ */
 async function walkCommon(
   from: HostDirectory,
   to: HostDirectory,
-  visit: (from: HostEntry, to: HostEntry) => Promise<boolean>,
+  visit: (kind: Kind, from: HostEntry, to: HostEntry) => Promise<boolean>,
 ): Promise<void> {
-  for (const name of await readdir(from.self)) {
-    if (!(await visit({ parent: from, name }, { parent: to, name }))) continue;
+  const common: string[] = [];
+  const visits = new Background(VISITS_AT_ONCE);
+  try {
+    for (const entry of await readdir(from.self, { withFileTypes: true })) {
+      const { name } = entry;
+      const kind = entry.isDirectory() ? 'directory' : 'file';
+      await visits.add(async () => {
+        if (await visit(kind, { parent: from, name }, { parent: to, name })) common.push(name);
+      });
+    }
+    await visits.done();
+  } finally {
+    await visits.settled();
+  }
+  for (const name of common) {
     const source = await from.directory(name);
     try {
       const target = await to.directory(name);

@@ -1,15 +1,17 @@
 import { symlink } from 'node:fs/promises';
-import type { Readable } from 'node:stream';
 import type { TreeEntry } from '../../src/engines/engine.ts';
 import { onAbort } from '../../src/shared/async/on-abort.ts';
 import { systemErrorCode, throwIfCancelled } from '../../src/shared/errors.ts';
+import { contentChunks } from '../../src/shared/fs/content-chunks.ts';
 import { staysInside } from '../../src/shared/fs/link-target.ts';
 import { sha256 } from '../../src/shared/fs/sha256.ts';
 import { ExecutedOnHost } from './executes-on-host.ts';
+import { SMALL_BYTES } from './file-thread.ts';
 import { HostStage } from './host-stage.ts';
 import { type Overwrite, occupied, requireReplaceable } from './host-tree-place.ts';
 import type { LocalEntry } from './local-path.ts';
 import { SkippedEntries } from './skipped-entries.ts';
+import { SmallFileWriter } from './small-file-writer.ts';
 import { TreeEntryChecker } from './tree-entry-check.ts';
 import { Background, FileWriter } from './write-behind.ts';
 
@@ -17,8 +19,11 @@ import { Background, FileWriter } from './write-behind.ts';
 const GRANTABLE_BITS = 0o755;
 /** Replaces every invalid UTF-8 byte, so different names in the sandbox can arrive as the same name. */
 const UNDECODABLE = '\uFFFD';
-/** How many small files are written concurrently; a batch of each is in memory. */
+/** How many files are written, and directories finished, concurrently; a batch of each file is in memory. */
 const FILES_AT_ONCE = 8;
+/** The number of files from which a thread for small ones is worth its start-up time. */
+const MANY_FILES = 64;
+const NOTHING = Buffer.alloc(0);
 
 export interface WrittenTree {
   files: number;
@@ -35,8 +40,9 @@ interface Writing extends WrittenTree {
   /** Set last: a read-only directory could not be filled. */
   directories: { path: string; mode: number; mtimeMs: number | undefined }[];
   background: Background;
+  small: SmallFileWriter;
   /** The content being read, so that an abort can end it. */
-  content: Readable | null;
+  content: TreeEntry['content'];
   /** The expected size of a single file in bytes. */
   expectedBytes: number;
   /** Called with each file and chunk of bytes. */
@@ -87,29 +93,36 @@ export async function writeHostTree(
     stage,
     directories: [],
     background: new Background(FILES_AT_ONCE),
+    small: new SmallFileWriter(),
     content: null,
     expectedBytes,
     report,
   };
   // Destroyed without an error, which might have no listener yet: the reader sees a premature end.
-  const release = onAbort(signal, () => writing.content?.destroy());
+  const release = onAbort(signal, () => {
+    if (!Buffer.isBuffer(writing.content)) writing.content?.destroy();
+  });
   try {
     await note(stage.path);
     await stageEntries(writing, entries, { target, overwrite, signal });
     await writing.background.done();
+    await writing.small.done();
     throwIfCancelled(signal);
-    // Children first: a change in a directory changes its time.
-    for (const { path, mode, mtimeMs } of writing.directories.reverse())
-      await stage.finishDirectory(path, mode, mtimeMs);
+    // Once all are filled: a change in a directory changes its time.
+    for (const { path, mode, mtimeMs } of writing.directories)
+      await writing.background.add(() => stage.finishDirectory(path, mode, mtimeMs));
+    await writing.background.done();
     await stage.publish(overwrite).catch((error) => refuseReplacement(target, error));
   } catch (error) {
     // Pending writes would otherwise create files after the removal.
     await writing.background.settled();
+    await writing.small.settled();
     await stage.discard();
     throwIfCancelled(signal);
     throw error;
   } finally {
     release();
+    await writing.small.close();
     await stage.close();
   }
   const { files, bytes, sha256, skipped, executed } = writing;
@@ -128,7 +141,7 @@ async function stageEntries(
     if (entry.path.includes(UNDECODABLE)) {
       writing.skipped.add(entry.path, 'its name is not UTF-8');
       // The next entry is requested once this one's content has been read.
-      for await (const _ of entry.content ?? []);
+      for await (const _ of contentChunks(entry.content ?? NOTHING));
       continue;
     }
     checker.check(entry);
@@ -158,11 +171,22 @@ async function writeEntry(writing: Writing, entry: TreeEntry): Promise<void> {
 
 /** A file that fits one batch is written while the next ones arrive. */
 async function writeFile(writing: Writing, entry: TreeEntry, mode: number): Promise<void> {
+  const { path, content, mtimeMs } = entry;
+  const isSmall = Buffer.isBuffer(content) && content.length <= SMALL_BYTES && path !== '';
+  if (isSmall && writing.files >= MANY_FILES) {
+    writing.bytes += content.length;
+    writing.report(0, content.length);
+    await writing.small.add({ path: writing.stage.at(path), mode, mtimeMs, content });
+  } else await writeInPieces(writing, entry, mode);
+  writing.files += 1;
+  writing.report(1, 0);
+}
+
+async function writeInPieces(writing: Writing, entry: TreeEntry, mode: number): Promise<void> {
   const hash = entry.path === '' ? sha256(writing.expectedBytes) : null;
   const writer = new FileWriter(() => writing.stage.createFile(entry.path, mode));
   try {
-    for await (const chunk of entry.content ?? []) {
-      const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
+    for await (const bytes of contentChunks(entry.content ?? NOTHING)) {
       await hash?.update(bytes);
       writing.bytes += bytes.length;
       writing.report(0, bytes.length);
@@ -177,8 +201,6 @@ async function writeFile(writing: Writing, entry: TreeEntry, mode: number): Prom
   }
   if (writer.idle) await writing.background.add(() => writer.finish(entry.mtimeMs));
   else await writer.finish(entry.mtimeMs);
-  writing.files += 1;
-  writing.report(1, 0);
 }
 
 /** The target has changed since it was checked. */

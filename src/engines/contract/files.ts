@@ -27,8 +27,11 @@ export interface TreeEntry {
   mtimeMs?: number | undefined;
   /** The target of a symbolic link. It is never followed on the way. */
   linkTarget: string | null;
-  /** The content of a file. Must be read to its end before the next entry is requested. */
-  content: Readable | null;
+  /**
+   * The content of a file: whole if it is small, otherwise a stream, which must be read to its end before the
+   * next entry is requested.
+   */
+  content: Buffer | Readable | null;
 }
 
 /**

@@ -1,8 +1,8 @@
-import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { expect } from 'vitest';
 import type { TreeEntry } from '../../../src/engines/engine.ts';
+import { contentChunks } from '../../../src/shared/fs/content-chunks.ts';
 import { describeCases } from '../support/contract-cases.ts';
 import { timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
@@ -160,7 +160,8 @@ export function fileCases(get: () => Subject, extent: Extent): void {
       expect(sent).toMatchObject({ path: `${get().shared.cwd}/tree`, files: 2, bytes: 9 });
       const back = new Map<string, string>();
       for await (const entry of engine.files.readTree(shared.sandboxId, 'tree', null, timeoutSignal())) {
-        const content = entry.content === null ? entry.linkTarget : (await buffer(entry.content)).toString();
+        const content =
+          entry.content === null ? entry.linkTarget : (await buffer(contentChunks(entry.content))).toString();
         back.set(entry.path, `${entry.type} ${(entry.mode & 0o111) !== 0} ${content}`);
       }
       expect(Object.fromEntries(back)).toEqual({
@@ -191,8 +192,7 @@ export function fileCases(get: () => Subject, extent: Extent): void {
         timeoutSignal(),
         (path, reason) => skipped.push(`${path} (${reason})`),
       )) {
-        entry.content?.resume();
-        if (entry.content !== null) await once(entry.content, 'end');
+        if (entry.content !== null) await buffer(contentChunks(entry.content));
         seen[entry.path] = entry.mtimeMs;
       }
       expect(seen).toMatchObject({ old: mtimeMs, folder: mtimeMs });

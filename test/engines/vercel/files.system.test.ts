@@ -4,6 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CreateSandbox, Engine, Sandbox } from '../../../src/engines/engine.ts';
+import { contentChunks } from '../../../src/shared/fs/content-chunks.ts';
 import { createRequest, timeoutSignal } from '../../conformance/support/requests.ts';
 import { run } from '../../conformance/support/run.ts';
 import { startVercelApi, type VercelApi } from '../../fakes/vercel/index.ts';
@@ -75,7 +76,7 @@ describe('files in the cloud', () => {
         const tree: string[] = [];
         for await (const { path, content } of files.readTree(sandboxId, 'deep', null, timeoutSignal())) {
           tree.push(path);
-          content?.resume();
+          if (content !== null) for await (const _ of contentChunks(content));
         }
         expect(tree.sort()).toEqual(['', 'b.txt', 'er']);
       });

@@ -7,6 +7,7 @@ import { createTaskSessionFromClient, resultFromTaskOutcome } from '@modelcontex
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import type { Snapshot } from '../../../src/engines/engine.ts';
+import { contentChunks } from '../../../src/shared/fs/content-chunks.ts';
 import { noFiles } from '../../fakes/memory-commands.ts';
 import { MemorySnapshots } from '../../fakes/memory-snapshots.ts';
 import { openWorld, temporaryFolder, type World } from '../../registry/support/registry.ts';
@@ -218,7 +219,7 @@ function slowUploads() {
   const go = deferred<null>();
   const [started, undone] = [deferred<null>(), deferred<null>()];
   const writeTree: typeof noFiles.writeTree = async (_sandboxId, path, _cwd, entries, signal) => {
-    for await (const { content } of entries) if (content !== null) await buffer(content);
+    for await (const { content } of entries) if (content !== null) await buffer(contentChunks(content));
     if (path.endsWith('one')) await go.promise;
     else {
       started.resolve(null);

@@ -1,11 +1,23 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { TreeEntry } from '../../../src/engines/engine.ts';
+import { contentChunks } from '../../../src/shared/fs/content-chunks.ts';
 import { openHostEntry } from '../../../src/shared/fs/host-directory.ts';
 import { readHostTree } from '../../../tools/transfers/host-tree-read.ts';
 import { writeHostTree } from '../../../tools/transfers/host-tree-write.ts';
@@ -40,7 +52,7 @@ async function namesOf(entries: AsyncIterable<TreeEntry>): Promise<string[]> {
   const names: string[] = [];
   for await (const { path, type, content } of entries) {
     names.push(`${type} ${path}`);
-    content?.resume();
+    if (content !== null) await buffer(contentChunks(content));
   }
   return names.sort();
 }
@@ -89,6 +101,40 @@ describe('a tree on the host', () => {
     expect((await lstat(join(home, 'to/run.sh'))).mode & 0o777).toBe(0o755);
     expect(await readlink(join(home, 'to/sub/link'))).toBe('../run.sh');
     expect((await readFile(join(home, 'to/sub/data'))).equals(Buffer.alloc(200_000, 7))).toBe(true);
+  });
+
+  it('is copied unchanged if it has many small files', async () => {
+    const home = await temporaryFolder();
+    const contents = (index: number) => [Buffer.from(`file ${index}`), Buffer.alloc(0), Buffer.alloc(50_000)];
+    const paths: string[] = [];
+    for (const folder of ['from', 'from/a', 'from/a/b']) {
+      await mkdir(join(home, folder));
+      await symlink('nowhere', join(home, folder, 'link'));
+      for (let index = 0; index < 60; index++) {
+        const path = `${folder}/f${index}`;
+        await writeFile(join(home, path), contents(index)[index % 3] ?? '', {
+          mode: index % 2 ? 0o600 : 0o755,
+        });
+        await utimes(join(home, path), index, index);
+        paths.push(path.slice('from'.length));
+      }
+    }
+    await writeFile(join(home, 'from/large'), Buffer.alloc(100_000, 1));
+    const large = { files: 181, bytes: 100_000 + 3 * (20 * 50_000 + 136) };
+    const written = await writeHostTree(
+      await local(join(home, 'to')),
+      reading(join(home, 'from')),
+      neverAborted,
+    );
+    expect(written).toMatchObject({ ...large, skipped: { count: 0 } });
+    for (const path of paths) {
+      const [before, after] = await Promise.all(['from', 'to'].map((side) => stat(join(home, side + path))));
+      expect([after?.mode, after?.mtimeMs]).toEqual([before?.mode, before?.mtimeMs]);
+      const [old, copy] = await Promise.all(['from', 'to'].map((side) => readFile(join(home, side + path))));
+      expect(copy?.equals(old ?? Buffer.alloc(0))).toBe(true);
+    }
+    expect((await stat(join(home, 'to/f2'))).blocks).toBe(0);
+    expect(await readlink(join(home, 'to/a/b/link'))).toBe('nowhere');
   });
 
   it('does not follow links out of it', async () => {
@@ -160,7 +206,7 @@ describe('a tree on the host', () => {
     await writeFile(join(home, 'a'), Buffer.alloc(1_000_000));
     for await (const { content } of reading(home)) {
       if (content === null) continue;
-      for await (const _chunk of content) break;
+      for await (const _chunk of contentChunks(content)) break;
       break;
     }
   });
@@ -239,6 +285,36 @@ describe('writing a tree from a sandbox', () => {
     expect(await readdir(home)).toEqual([]);
   });
 
+  it.each([
+    ['has a file that cannot be written', 'n'.repeat(300), 'ENAMETOOLONG'],
+    ['turns hostile', '../x', 'server'],
+  ])('keeps nothing of one with many files that %s', async (_name, bad, code) => {
+    const home = await temporaryFolder();
+    const good = Array.from({ length: 400 }, (_, index) => ({
+      ...file(`${index}`, ''),
+      content: Buffer.from('x'),
+    }));
+    const last = { ...file(bad, ''), content: Buffer.from('x') };
+    const writing = write(join(home, 'tree'), [directory(''), ...good, last]);
+    await expect(writing).rejects.toMatchObject({ code });
+    expect(await readdir(home)).toEqual([]);
+  });
+
+  it('keeps nothing of a cancelled one with many files', async () => {
+    const home = await temporaryFolder();
+    const controller = new AbortController();
+    async function* endless(): AsyncGenerator<TreeEntry> {
+      yield directory('');
+      for (let index = 0; ; index++) {
+        yield { ...file(`${index}`, ''), content: Buffer.from('x') };
+        if (index === 500) controller.abort();
+      }
+    }
+    const writing = writeHostTree(await local(join(home, 'tree')), endless(), controller.signal);
+    await expect(writing).rejects.toMatchObject({ code: 'cancelled' });
+    expect(await readdir(home)).toEqual([]);
+  });
+
   it('keeps nothing of a cancelled one', async () => {
     const home = await temporaryFolder();
     const controller = new AbortController();
@@ -271,7 +347,7 @@ describe('writing a tree from a sandbox', () => {
       expect(Math.round((await lstat(join(home, path))).mtimeMs)).toBe(mtimeMs);
     const read: (number | undefined)[] = [];
     for await (const entry of reading(join(home, 'tree'))) {
-      entry.content?.resume();
+      if (entry.content !== null) await buffer(contentChunks(entry.content));
       read.push(entry.mtimeMs);
     }
     expect(read.map((time) => Math.round(time ?? 0))).toEqual([mtimeMs, mtimeMs, mtimeMs]);

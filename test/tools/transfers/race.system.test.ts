@@ -10,10 +10,14 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TreeEntry } from '../../../src/engines/engine.ts';
 import { SandboxError, systemErrorCode } from '../../../src/shared/errors.ts';
+import { contentChunks } from '../../../src/shared/fs/content-chunks.ts';
 import { type Download, download, type Upload, upload } from '../../../tools/transfers/file-transfer.ts';
 import { neverAborted } from '../../registry/support/registry.ts';
 
 const ROUNDS = Number(process.env['RACE_ROUNDS'] ?? 1_000);
+/** One round in so many is with a tree of so many files. */
+const LARGE_EVERY = 100;
+const MANY = 120;
 const SECRET = 'only the server may read this';
 
 let home: string;
@@ -42,6 +46,12 @@ async function world(): Promise<World> {
   for (const name of ['file', 'sub/file']) {
     await writeFile(join(allowed, 'dir', name), 'public');
     await writeFile(join(secret, name), SECRET);
+  }
+  // Enough for the thread.
+  for (const folder of [join(allowed, 'dir'), secret]) {
+    await mkdir(join(folder, 'many'));
+    for (let index = 0; index < MANY; index++)
+      await writeFile(join(folder, 'many', `${index}`), folder === secret ? SECRET : 'public');
   }
   await symlink(secret, join(allowed, 'link'));
   return { bounds: { allowDirs: [allowed], stateDir: join(folder, 'state') }, allowed, secret };
@@ -79,7 +89,7 @@ function uploads({ bounds }: World, found: string[]) {
         let bytes = 0;
         for await (const { content } of entries) {
           if (content === null) continue;
-          const data = await text(content);
+          const data = await text(contentChunks(content));
           bytes += data.length;
           found.push(data);
         }
@@ -88,7 +98,8 @@ function uploads({ bounds }: World, found: string[]) {
     },
   };
   return (localPath: string) => {
-    const request: Upload = { localPath, remotePath: 'x', cwd: null, mode: null, exclude: [] };
+    const exclude = localPath === 'dir/many' ? [] : ['many'];
+    const request: Upload = { localPath, remotePath: 'x', cwd: null, mode: null, exclude };
     return upload(handle, request, bounds, neverAborted, () => {});
   };
 }
@@ -111,6 +122,10 @@ function downloads({ bounds }: World) {
   const trees: Record<string, () => TreeEntry[]> = {
     file: () => [file('')],
     tree: () => [directory(''), directory('sub'), file('sub/new'), file('new')],
+    many: () => [
+      directory(''),
+      ...Array.from({ length: MANY }, (_, index) => ({ ...file(`${index}`), content: Buffer.from('x') })),
+    ],
     broken: () => [directory(''), directory('sub'), file('sub/new'), file('../no')],
   };
   const handle: Parameters<typeof download>[0] = {
@@ -140,7 +155,9 @@ describe('a folder that another process keeps replacing', () => {
     const found: string[] = [];
     const send = uploads(place, found);
     const paths = ['dir/file', 'dir', 'dir/sub', 'dir/sub/file', '.'];
-    const { done, swaps } = await race(place, (n) => send(paths[n % paths.length] ?? 'dir'));
+    const { done, swaps } = await race(place, (n) =>
+      send(n % LARGE_EVERY === 0 ? 'dir/many' : (paths[n % paths.length] ?? 'dir')),
+    );
     expect(found.filter((data) => data === SECRET)).toEqual([]);
     // The rounds saw both states, so the race took place.
     expect(done).toBeGreaterThan(0);
@@ -153,8 +170,12 @@ describe('a folder that another process keeps replacing', () => {
     const receive = downloads(place);
     const kinds = ['file', 'tree', 'broken'];
     const { done, swaps } = await race(place, (n) =>
-      receive(kinds[n % kinds.length] ?? 'file', n % 2 === 0 ? `dir/got-${n}` : `dir/made-${n}/deep/got`),
+      receive(
+        n % LARGE_EVERY === 0 ? 'many' : (kinds[n % kinds.length] ?? 'file'),
+        n % 2 === 0 ? `dir/got-${n}` : `dir/made-${n}/deep/got`,
+      ),
     );
+    await rm(join(place.secret, 'many'), { recursive: true });
     expect((await readdir(place.secret, { recursive: true })).sort()).toEqual(['file', 'sub', 'sub/file']);
     for (const name of ['file', 'sub/file'])
       expect(await readFile(join(place.secret, name), 'utf8')).toBe(SECRET);

@@ -1,8 +1,10 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import type { TreeEntry } from '../../../src/engines/engine.ts';
+import { contentChunks } from '../../../src/shared/fs/content-chunks.ts';
 import { type Download, download, upload } from '../../../tools/transfers/file-transfer.ts';
 import { neverAborted } from '../../registry/support/registry.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -108,7 +110,7 @@ describe('the target of an upload', () => {
         async writeTree(path, _cwd, entries) {
           let bytes = 0;
           for await (const { content } of entries)
-            for await (const chunk of content ?? []) bytes += String(chunk).length;
+            if (content !== null) bytes += (await buffer(contentChunks(content))).length;
           return { path, files: 1, bytes };
         },
       },

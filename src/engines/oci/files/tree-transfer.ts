@@ -3,6 +3,7 @@
 import { Readable } from 'node:stream';
 import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import { contentChunks } from '../../../shared/fs/content-chunks.ts';
 import type { OnSkipped, TreeEntry } from '../../engine.ts';
 import { type AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
 import {
@@ -20,6 +21,8 @@ const LETTERS: Record<TreeEntry['type'], string> = { file: 'f', directory: 'd', 
 /** Of an entry that the agent leaves out. */
 const SKIPPED = 's';
 const PERMISSION_BITS = 0o7777;
+/** The size up to which the content of a file is one buffer. */
+const SMALL_BYTES = 65_536;
 /** Chunks of a file that are buffered ahead of the reader. */
 const PIECES_AHEAD = 8;
 /**
@@ -28,8 +31,7 @@ const PIECES_AHEAD = 8;
  */
 const UNDO_MS = 30_000;
 
-function parseEntry(body: Buffer, content: Readable | null): TreeEntry {
-  const fields = new Fields(body);
+function parseEntry(fields: Fields, content: TreeEntry['content']): TreeEntry {
   const type = KINDS[fields.text(TAG.kind)];
   if (type === undefined)
     throw new SandboxError('server', 'The sandbox’s agent sent an entry of an unknown type.');
@@ -44,8 +46,8 @@ function parseEntry(body: Buffer, content: Readable | null): TreeEntry {
 }
 
 /**
- * Entries as they arrive. A file's content must be read to its end, or destroyed, before the next entry is
- * requested.
+ * Entries as they arrive. A stream of a file's content must be read to its end, or destroyed, before the next
+ * entry is requested.
  * @param onSkipped receives what the agent leaves out
  * @param translate converts errors of the connection for the reader of a file's content
  */
@@ -59,8 +61,7 @@ export async function* receiveTree(
   while (frame.type !== FRAME.END) {
     if (frame.type !== FRAME.ENTRY)
       throw new SandboxError('server', 'The sandbox’s agent sent data that belongs to no file.');
-    const head = frame.body;
-    const fields = new Fields(head);
+    const fields = new Fields(frame.body);
     const kind = fields.text(TAG.kind);
     if (kind === SKIPPED) {
       onSkipped(fields.text(TAG.entryPath), fields.text(TAG.what));
@@ -68,12 +69,19 @@ export async function* receiveTree(
       continue;
     }
     if (KINDS[kind] !== 'file') {
-      yield parseEntry(head, null);
+      yield parseEntry(fields, null);
       frame = await expect();
+      continue;
+    }
+    const start = await contentStart(expect);
+    if (start.next !== null) {
+      yield parseEntry(fields, Buffer.concat(start.pieces));
+      frame = start.next;
       continue;
     }
     let following: Frame | null = null;
     async function* data(): AsyncGenerator<Buffer> {
+      yield* start.pieces;
       try {
         for (;;) {
           const next = await expect();
@@ -87,12 +95,28 @@ export async function* receiveTree(
         throw translate(error);
       }
     }
-    yield parseEntry(head, Readable.from(data(), { highWaterMark: PIECES_AHEAD }));
+    yield parseEntry(fields, Readable.from(data(), { highWaterMark: PIECES_AHEAD }));
     if (following === null) {
       throw new SandboxError('internal', 'A file of the tree was not read to its end.');
     }
     frame = following;
   }
+}
+
+/**
+ * The content of a small file and the frame after it; of a larger one the start, and null. Most files are small,
+ * and a stream for each would cost more than the rest of the transfer.
+ */
+async function contentStart(expect: () => Promise<Frame>): Promise<{ pieces: Buffer[]; next: Frame | null }> {
+  const pieces: Buffer[] = [];
+  let size = 0;
+  while (size <= SMALL_BYTES) {
+    const frame = await expect();
+    if (frame.type !== FRAME.DATA) return { pieces, next: frame };
+    if (frame.body.length > 0) pieces.push(frame.body);
+    size += frame.body.length;
+  }
+  return { pieces, next: null };
 }
 
 function encodeEntry(entry: TreeEntry, withTimes: boolean): Buffer {
@@ -109,11 +133,10 @@ function encodeEntry(entry: TreeEntry, withTimes: boolean): Buffer {
 
 async function sendContent(
   connection: AgentConnection,
-  content: Readable,
+  content: Buffer | Readable,
   signal: AbortSignal,
 ): Promise<void> {
-  for await (const chunk of content) {
-    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
+  for await (const bytes of contentChunks(content)) {
     for (let at = 0; at < bytes.length; at += MAX_DATA) {
       throwIfCancelled(signal);
       await connection.push(FRAME.DATA, bytes.subarray(at, at + MAX_DATA));
@@ -131,9 +154,12 @@ async function sendEntries(
     try {
       throwIfCancelled(signal);
       await connection.push(FRAME.ENTRY, encodeEntry(entry, withTimes));
-      if (entry.content !== null) await sendContent(connection, entry.content, signal);
+      // Without the steps of a stream for the many small files.
+      if (Buffer.isBuffer(entry.content) && entry.content.length <= MAX_DATA) {
+        if (entry.content.length > 0) await connection.push(FRAME.DATA, entry.content);
+      } else if (entry.content !== null) await sendContent(connection, entry.content, signal);
     } catch (error) {
-      entry.content?.destroy();
+      if (!Buffer.isBuffer(entry.content)) entry.content?.destroy();
       // The agent may refuse before the upload is complete; its reason says more than the broken pipe.
       if (error instanceof AgentDisconnectedError) await connection.expect(FRAME.OK);
       throw error;

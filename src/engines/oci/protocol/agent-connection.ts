@@ -13,6 +13,8 @@ import { encodeHeader, Fields, FRAME, type Frame, FrameParser, TAG } from './fra
  */
 const WINDOW_BYTES = 524_288;
 const NOTHING = Buffer.alloc(0);
+/** How many bytes of small frames are sent together, and how large one of them may be. */
+const [BLOCK_BYTES, GATHERED_BYTES] = [65_536, 16_384];
 /**
  * How long the other side may take until its first frame, and to accept what is sent: an agent without
  * descriptors or memory accepts nobody. Below what a call may take, above what a busy machine takes.
@@ -64,6 +66,8 @@ export class AgentConnection {
   /** Why nothing more will come: `end`: the other side closed; `cut`: an error. */
   #over: 'end' | 'cut' | null = null;
   #wake: () => void = () => {};
+  #block = NOTHING;
+  #gathered = 0;
 
   private constructor(socket: Socket, signal: AbortSignal | null, { firstFrameMs }: ConnectionOptions) {
     this.#socket = socket;
@@ -134,9 +138,10 @@ export class AgentConnection {
    * failure may only surface at a later call.
    */
   push(type: number, body: Buffer = NOTHING): Promise<void> {
-    const socket = this.#socket;
-    if (!socket.writable || socket.writableLength >= WINDOW_BYTES) return this.send(type, body);
-    this.#write(type, body, () => {});
+    const isFull = this.#socket.writableLength + this.#gathered >= WINDOW_BYTES;
+    if (!this.#socket.writable || isFull) return this.send(type, body);
+    if (body.length > GATHERED_BYTES) this.#write(type, body, () => {});
+    else this.#gather(type, body);
     return Promise.resolve();
   }
 
@@ -189,6 +194,7 @@ export class AgentConnection {
   /** Ends framing: returns the raw socket and the bytes that arrived after the last frame. */
   detach(): { socket: Socket; rest: Buffer } {
     this.#stopListening();
+    this.#flush();
     this.#socket.pause();
     this.#socket.off('data', this.#onData);
     return { socket: this.#socket, rest: this.#parser.rest() };
@@ -196,6 +202,7 @@ export class AgentConnection {
 
   /** Half-closes the connection: sends nothing more, still reads. */
   end(): void {
+    this.#flush();
     this.#socket.end();
   }
 
@@ -238,6 +245,7 @@ export class AgentConnection {
   }
 
   #write(type: number, body: Buffer, done: (error?: Error | null) => void): void {
+    this.#flush();
     const socket = this.#socket;
     // One system call for everything sent in one turn of the event loop, without copying bodies to add
     // headers.
@@ -250,6 +258,24 @@ export class AgentConnection {
       socket.write(body, done);
     }
     process.nextTick(() => socket.uncork());
+  }
+
+  /** Copies a small frame, since a write to the socket costs more than the copy. */
+  #gather(type: number, body: Buffer): void {
+    const header = encodeHeader(type, body.length);
+    if (this.#block.length - this.#gathered < header.length + body.length) this.#flush();
+    if (this.#gathered === 0) {
+      this.#block = Buffer.allocUnsafeSlow(BLOCK_BYTES);
+      process.nextTick(() => this.#flush());
+    }
+    for (const part of [header, body]) this.#gathered += part.copy(this.#block, this.#gathered);
+  }
+
+  #flush(): void {
+    const length = this.#gathered;
+    this.#gathered = 0;
+    if (length > 0 && this.#socket.writable) this.#socket.write(this.#block.subarray(0, length), () => {});
+    this.#block = NOTHING;
   }
 
   #ending(error: unknown): Error {

@@ -92,6 +92,7 @@ export const MAX_DATA = 65_536;
 export const KEEP_MODE = 0xffff_ffff_ffff_ffffn;
 
 const HEADER = 5;
+const NUMBER_BYTES = 8;
 
 export interface Frame {
   type: number;
@@ -121,21 +122,26 @@ export function encodeFrame(type: number, body: Buffer = Buffer.alloc(0)): Buffe
 
 /** Encodes fields as a body; numbers take 8 bytes. */
 export function encodeFields(fields: readonly (readonly [tag: number, value: FieldValue])[]): Buffer {
-  const parts: Buffer[] = [];
+  // One allocation: a tree of files has an entry for each.
+  const body = Buffer.allocUnsafe(fields.reduce((sum, [, value]) => sum + HEADER + sizeOf(value), 0));
+  let at = 0;
   for (const [tag, value] of fields) {
-    let bytes: Buffer;
-    if (typeof value === 'number' || typeof value === 'bigint') {
-      bytes = Buffer.allocUnsafe(8);
-      bytes.writeBigUInt64LE(BigInt(value));
-    } else {
-      bytes = typeof value === 'string' ? Buffer.from(value) : value;
-    }
-    const head = Buffer.allocUnsafe(HEADER);
-    head.writeUInt8(tag, 0);
-    head.writeUInt32LE(bytes.length, 1);
-    parts.push(head, bytes);
+    const size = sizeOf(value);
+    body.writeUInt8(tag, at);
+    body.writeUInt32LE(size, at + 1);
+    at += HEADER;
+    if (typeof value === 'string') body.write(value, at);
+    else if (typeof value === 'object') value.copy(body, at);
+    else body.writeBigUInt64LE(BigInt(value), at);
+    at += size;
   }
-  return Buffer.concat(parts);
+  return body;
+}
+
+/** The bytes of a field's value. */
+function sizeOf(value: FieldValue): number {
+  if (typeof value === 'string') return Buffer.byteLength(value);
+  return typeof value === 'object' ? value.length : NUMBER_BYTES;
 }
 
 /** The fields of a body by tag; the last value of a repeated tag wins, since answers have no lists. */
@@ -159,7 +165,7 @@ export class Fields {
   /** A number field; throws `server` if it is missing, not 8 bytes long or above 2^53. */
   number(tag: number): number {
     const bytes = this.#values.get(tag);
-    if (bytes?.length !== 8) throw protocolError(`number ${tag} is missing`);
+    if (bytes?.length !== NUMBER_BYTES) throw protocolError(`number ${tag} is missing`);
     const value = Number(bytes.readBigUInt64LE());
     if (!Number.isSafeInteger(value)) throw protocolError(`number ${tag} is too large`);
     return value;

@@ -2,7 +2,7 @@
  * A tarball as the source of a sandbox: downloaded and unpacked inside, validated before any of it is placed.
  */
 import { randomBytes } from 'node:crypto';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { SandboxError } from '../../../shared/errors.ts';
 import { SANDBOX_CWD } from '../../../shared/fs/sandbox-path.ts';
 import { tarEntries } from '../../../shared/fs/tar-entries.ts';
@@ -70,8 +70,9 @@ async function place(
 async function open(inside: GuestContext, path: string, signal: AbortSignal): Promise<Readable> {
   const tree = inside.files.readTree(inside.sandboxId, path, null, signal)[Symbol.asyncIterator]();
   const first = await tree.next();
-  const content = first.done === true ? null : first.value.content;
-  if (content === null) throw new SandboxError('server', 'The fetched tarball cannot be read.');
+  const found = first.done === true ? null : first.value.content;
+  if (found === null) throw new SandboxError('server', 'The fetched tarball cannot be read.');
+  const content = Buffer.isBuffer(found) ? Readable.from([found]) : found;
   // Release the connection only once the content is closed.
   content.once('close', () => void tree.return?.(undefined).catch(() => undefined));
   return content;

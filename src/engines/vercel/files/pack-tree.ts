@@ -7,6 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import type { HeaderData } from 'tar';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { temporaryName } from '../../../shared/fs/atomic-file.ts';
+import { contentChunks } from '../../../shared/fs/content-chunks.ts';
 import { TAR_BLOCK_BYTES, tarHeader, tarPadding } from '../../../shared/fs/tar-header.ts';
 import type { TreeEntry } from '../../engine.ts';
 
@@ -64,8 +65,8 @@ async function* packFile(
 ): AsyncGenerator<Buffer> {
   if (content === null) throw new SandboxError('internal', `The file "${path}" of a tree has no content.`);
   // A source that has stalled is abandoned.
-  addAbortSignal(signal, content);
-  const source = bytesOf(content);
+  if (!Buffer.isBuffer(content)) addAbortSignal(signal, content);
+  const source = contentChunks(content);
   const start: Buffer[] = [];
   let size = 0;
   while (size <= IN_MEMORY_BYTES) {
@@ -80,10 +81,6 @@ async function* packFile(
   }
   const total = yield* packSpooled(spoolDir, header, start, source, signal);
   counted.bytes += total;
-}
-
-async function* bytesOf(content: AsyncIterable<unknown>): AsyncGenerator<Buffer> {
-  for await (const chunk of content) yield Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
 }
 
 /** A large file: its size is known once it is spooled to disk. Returns the size. */
@@ -110,7 +107,7 @@ async function* packSpooled(
     };
     await pipeline(all(), createWriteStream(path, { flags: 'wx', mode: 0o600 }), { signal });
     yield tarHeader({ ...header, size });
-    yield* bytesOf(createReadStream(path, { signal }));
+    yield* contentChunks(createReadStream(path, { signal }));
     yield tarPadding(size);
     return size;
   } finally {

@@ -11,6 +11,8 @@ import type { UploadProgress } from './upload-progress.ts';
 import { type VisibleFile, visibleFile } from './visible-files.ts';
 
 const CHUNK = 524_288;
+/** Up to this size a file needs no stream. */
+const SMALL = 65_536;
 
 /**
  * The entries to write. What has vanished since it was listed is left out; a file that grows is sent up to the
@@ -86,14 +88,20 @@ async function* fileEntry(
     const entry = noted(visibleFile(path, 'file', stats), null);
     sent.add(entry.sizeBytes);
     const hash = createHash('sha256');
-    const content = Readable.from(contentOf(handle, entry.sizeBytes, hash, progress, signal), {
-      objectMode: false,
-    });
+    const pieces = contentOf(handle, entry.sizeBytes, hash, progress, signal);
+    const content =
+      entry.sizeBytes <= SMALL ? await whole(pieces) : Readable.from(pieces, { objectMode: false });
     yield { path, type: 'file', mode: entry.mode, mtimeMs: entry.mtimeMs, linkTarget: null, content };
     manifest.set(path, { ...entry, content: hash.digest('hex') });
   } finally {
     await handle.close();
   }
+}
+
+async function whole(pieces: AsyncIterable<Buffer>): Promise<Buffer> {
+  const all: Buffer[] = [];
+  for await (const piece of pieces) all.push(piece);
+  return Buffer.concat(all);
 }
 
 /** Null for a file that has gone, or that this process may not read. */

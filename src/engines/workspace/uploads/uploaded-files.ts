@@ -4,6 +4,7 @@ import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { SandboxError } from '../../../shared/errors.ts';
+import { contentChunks } from '../../../shared/fs/content-chunks.ts';
 import { listDirectory } from '../../../shared/fs/list-directory.ts';
 import type { Files } from '../../engine.ts';
 import { MAX_BYTES, MAX_FILES } from '../renames.ts';
@@ -209,7 +210,7 @@ export class UploadedFiles implements SandboxFiles {
     let bytes = 0;
     for await (const entry of files.readTree(sandboxId, this.#inside(path), null, signal)) {
       if (entry.type !== 'file' || entry.path !== '' || entry.content === null) throw changed(path);
-      for await (const chunk of entry.content) {
+      for await (const chunk of contentChunks(entry.content)) {
         bytes += chunk.length;
         if (bytes > size) throw changed(path);
         yield chunk;

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { expect } from 'vitest';
 import type { TreeEntry } from '../../../../src/engines/engine.ts';
+import { contentChunks } from '../../../../src/shared/fs/content-chunks.ts';
 import { timeoutSignal } from '../../../conformance/support/requests.ts';
 import type { Attempt, Failure, FaultCall } from './fault-call.ts';
 
@@ -70,7 +71,10 @@ export const FILE_CALLS: readonly FaultCall[] = [
     run: async (engine, { sandboxId, made }) => {
       const read: [string, string][] = [];
       for await (const entry of engine.files.readTree(sandboxId, made, null, timeoutSignal()))
-        read.push([entry.path, entry.content === null ? '' : (await buffer(entry.content)).toString()]);
+        read.push([
+          entry.path,
+          entry.content === null ? '' : (await buffer(contentChunks(entry.content))).toString(),
+        ]);
       return read;
     },
     right: (value, { marker }) => expect(value).toEqual([['', marker]]),

@@ -14,6 +14,7 @@ import type {
 import type { UploadLimits } from '../../../../../src/engines/workspace/uploads/upload-limits.ts';
 import { withUploads } from '../../../../../src/engines/workspace/uploads/with-uploads.ts';
 import { SandboxError } from '../../../../../src/shared/errors.ts';
+import { contentChunks } from '../../../../../src/shared/fs/content-chunks.ts';
 import { createLogger } from '../../../../../src/shared/log.ts';
 import { MemoryEngine } from '../../../../fakes/memory-engine.ts';
 
@@ -131,7 +132,7 @@ async function write(path: string, { type, content, mode, mtimeMs, linkTarget }:
   if (type === 'directory') await mkdir(path, { recursive: true });
   else if (type === 'symlink') await symlink(linkTarget ?? '', path);
   else {
-    await writeFile(path, content === null ? '' : await buffer(content));
+    await writeFile(path, content === null ? '' : await buffer(contentChunks(content)));
     await chmod(path, mode);
     if (mtimeMs !== undefined) await utimes(path, mtimeMs / 1_000, mtimeMs / 1_000);
   }
