@@ -94,5 +94,6 @@ function listText(answer: { path: string; entries: readonly Listed[]; next_curso
     return `${name}  ${formatCount(size_bytes)} bytes  ${new Date(modified_at).toISOString().slice(0, 19)}Z`;
   });
   const more = answer.next_cursor === null ? 'no more' : `next_cursor: ${answer.next_cursor}`;
-  return [`${shownPath(answer.path)}: ${lines.length} entries, ${more}`, ...lines].join('\n');
+  const count = lines.length === 1 ? '1 entry' : `${lines.length} entries`;
+  return [`${shownPath(answer.path)}: ${count}, ${more}`, ...lines].join('\n');
 }

@@ -18,7 +18,9 @@ export type PathFilter = (parts: readonly string[]) => boolean;
 export function pathFilter(glob: string | undefined, argument: string, root: string): PathFilter {
   if (glob === undefined) return () => true;
   const globs = alternatives(glob, argument).map((given) => {
-    const pattern = given.startsWith(`${root}/`) ? given.slice(root.length) : given;
+    const below = given.startsWith(`${root}/`) ? given.slice(root.length) : given;
+    // A directory is named for what is in it.
+    const pattern = below.endsWith('/') ? `${below}**` : below;
     const bytes = Buffer.from(pattern.replace(/^\.?\//, '')).toString('latin1');
     return { compiled: compileGlob(bytes), isName: !pattern.includes('/') };
   });
