@@ -8,7 +8,7 @@ import { createFromImage } from './images/create-from-image.ts';
 import { pull } from './images/pull.ts';
 import { buildOther } from './other-build.ts';
 import { writePage } from './page.ts';
-import { type Row, runRow } from './row.ts';
+import { type Row, runRow, Skipped } from './row.ts';
 import { busyKill } from './rows/busy-kill.ts';
 import { call } from './rows/call.ts';
 import { connect } from './rows/connect.ts';
@@ -23,6 +23,7 @@ import { listRow } from './rows/list.ts';
 import { liveRow } from './rows/live.ts';
 import { manyConnections } from './rows/many-connections.ts';
 import { ownerEndRow } from './rows/owner-end.ts';
+import { peersCall, peersStart } from './rows/peers.ts';
 import { searchRow } from './rows/search.ts';
 import { sessionInfoRow } from './rows/session-info.ts';
 import { snapshotRow } from './rows/snapshot.ts';
@@ -67,6 +68,8 @@ const ROWS: readonly Row[] = [
   pull,
   createFromImage,
   workspaceRow,
+  peersStart,
+  peersCall,
   ...[1, 10, 100].map(httpRow),
 ];
 const NAMES = ROWS.map(({ name }) => name);
@@ -95,6 +98,10 @@ async function bench(options: BenchArguments): Promise<void> {
         if (!options.json) console.log(tableOf(result));
       } catch (error) {
         // The others are measured all the same.
+        if (error instanceof Skipped) {
+          console.error(`${row.name}: skipped: ${error.message}\n`);
+          continue;
+        }
         console.error(`${row.name}: ${error instanceof Error ? error.stack : String(error)}\n`);
         process.exitCode = 1;
       }

@@ -20,9 +20,14 @@ export interface Row {
   readonly runs: number;
   /**
    * This server first, of the build in `dist`. `after` undoes everything it created and may return a remark
-   * for the table.
+   * for the table. Throws `Skipped` if something is missing here.
    */
   open(dist: string): Promise<{ contenders: Contender[]; after(): Promise<string[]> }>;
+}
+
+/** A row that cannot be measured here, and what it needs. */
+export class Skipped extends Error {
+  override readonly name = 'Skipped';
 }
 
 export interface RowResult {

@@ -46,9 +46,12 @@ export const start: Row = {
   },
 };
 
-async function untilInitialized(args: string[]): Promise<number> {
+export async function untilInitialized(
+  args: string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<number> {
   const started = performance.now();
-  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'ignore'] });
+  const child = spawn(process.execPath, args, { ...options, stdio: ['pipe', 'pipe', 'ignore'] });
   const exited = once(child, 'exit');
   child.stdin.write(INITIALIZE);
   let taken: number | null = null;
