@@ -58,18 +58,22 @@ function numeric(block: Buffer, at: number, length: number): number {
   return Number(value);
 }
 
+/** The sum of the header's bytes, where those of the checksum itself count as spaces; signed for some old writers. */
 function hasValidChecksum(block: Buffer): boolean {
-  let unsigned = 0;
-  let signed = 0;
-  for (let at = 0; at < BLOCK; at += 1) {
-    // The checksum field itself counts as spaces.
-    const byte = at >= 148 && at < 156 ? 0x20 : (block[at] ?? 0);
-    unsigned += byte;
-    signed += byte < 0x80 ? byte : byte - 0x100;
-  }
+  let sum = 8 * 0x20;
+  let negative = 0;
+  const add = (from: number, to: number): void => {
+    for (let at = from; at < to; at += 1) {
+      const byte = block[at] ?? 0;
+      sum += byte;
+      negative += byte >> 7;
+    }
+  };
+  add(0, 148);
+  add(156, BLOCK);
   const digits = text(block, 148, 8).trim();
   const stored = /^[0-7]+$/.test(digits) ? Number.parseInt(digits, 8) : null;
-  return stored === unsigned || stored === signed;
+  return stored === sum || stored === sum - negative * 0x100;
 }
 
 /** Null for a block of zeros, which ends an archive. @throws `invalid_argument` */
