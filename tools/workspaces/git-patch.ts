@@ -25,8 +25,11 @@ export function gitPatch(change: WorkspaceChange, { before, after }: Contents, w
   const other = after ?? Buffer.alloc(0);
   if (!one.equals(other) || (change.before === null) !== (change.after === null)) {
     lines.push(`index ${blobId(before)}..${blobId(after)}`);
-    if (isText(one) && isText(other)) {
-      const hunks = textHunks(one.toString('utf8'), other.toString('utf8'));
+    // Only a patch has to be exact: text in another encoding is shown with replacements.
+    const isShown = whole ? isText : isWithoutNul;
+    const hunks =
+      isShown(one) && isShown(other) ? textHunks(one.toString('utf8'), other.toString('utf8')) : [];
+    if (hunks.length > 0 || (isText(one) && isText(other))) {
       if (hunks.length > 0) {
         lines.push(`--- ${change.before === null ? '/dev/null' : quoted(`a/${from}`)}`);
         lines.push(`+++ ${change.after === null ? '/dev/null' : quoted(`b/${change.path}`)}`, ...hunks);
@@ -61,7 +64,11 @@ function blobId(content: Buffer | null): string {
 }
 
 function isText(content: Buffer): boolean {
-  return !content.includes(0) && isUtf8(content);
+  return isWithoutNul(content) && isUtf8(content);
+}
+
+function isWithoutNul(content: Buffer): boolean {
+  return !content.includes(0);
 }
 
 function textHunks(before: string, after: string): string[] {

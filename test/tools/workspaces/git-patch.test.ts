@@ -74,6 +74,16 @@ describe('a patch', () => {
     expect(diff.length).toBeLessThan(300);
   });
 
+  it('shows text in another encoding where nothing has to be exact', () => {
+    const [before, after] = ['caf\xe9 1\n', 'caf\xe9 2\n'].map((text) => Buffer.from(text, 'latin1'));
+    if (before === undefined || after === undefined) throw new Error('two texts');
+    const diff = gitPatch(modified('latin1', before, after), { before, after }, false);
+    expect(diff).toContain('-caf\ufffd 1\n+caf\ufffd 2\n');
+    const other = Buffer.from('caf\xe8 1\n', 'latin1');
+    const same = gitPatch(modified('latin1', before, other), { before, after: other }, false);
+    expect(same).toContain('Binary files differ: 7 bytes before, 7 bytes after\n');
+  });
+
   it('renames a file, and says so alone', () => {
     writeFileSync(join(folder, 'old'), 'same\n');
     const content = Buffer.from('same\n');
