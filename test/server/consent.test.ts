@@ -80,6 +80,10 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
       applied: [{ path: 'a\nb' }],
     });
     expect(calls).toEqual(['changes']);
+    calls.pop();
+    // A patch has what an apply would write.
+    const { diff } = await call('sandbox_changes', { format: 'patch' });
+    expect(diff).toBe('diff --git "a/a\\012b" "b/a\\012b"\n');
     expect(await call('sandbox_apply_changes', { paths: ['c'] })).toMatchObject({ applied: [] });
     // What was interrupted is finished before the list that the user agrees to.
     expect(calls).toEqual(['changes', 'finishApply', 'changes']);

@@ -198,6 +198,8 @@ async function diffPage(
     if (end > from && performance.now() >= until) break;
     const change = list[end];
     if (change === undefined) break;
+    // Git would write what an apply must not, or stop at a hidden file that is there.
+    if (whole && change.refused !== null) continue;
     const contents = await contentsOf(workspace, change, signal);
     const text = contents === null ? null : gitPatch(change, contents, whole);
     // Half of a file is no patch.
