@@ -110,7 +110,7 @@ async function templateName(
   database: string,
   uid: number,
 ): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([10, uid, generated, CA_LINKS]));
+  const hash = createHash('sha256').update(JSON.stringify([11, uid, generated, CA_LINKS]));
   const stamps: string[] = [];
   const stamp = (name: string) => {
     const info = lstatSync(join(etc, name));

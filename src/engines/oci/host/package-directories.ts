@@ -1,6 +1,6 @@
 /**
- * The part of `/var` that the host's packages ship, so that what dpkg calls installed finds its directories.
- * What programs and package scripts have put there is the host's data and is left out.
+ * The part of `/var` that the host's packages ship, so that what dpkg calls installed finds its directories, and
+ * those of services, empty. What programs and package scripts have put there is the host's data and is left out.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -29,6 +29,8 @@ export const PACKAGE_DIRECTORIES = [
   'var/cache/debconf',
   'var/log/apt',
 ];
+/** Where the scripts of packages make a directory for the account of a service, which no list names. */
+const SERVICE_PARENTS = ['cache', 'lib', 'log', 'spool'];
 const LIST = '.list';
 /** Files are read and written synchronously, which costs a tenth; other events pass after this many. */
 const FILES_AT_ONCE = 32;
@@ -60,11 +62,36 @@ export async function copyPackageDirectories(root: string, to: string): Promise<
     const copied = copyShipped(join(root, path), target, () => shippedDigest(info, list, path));
     if (copied?.isSymbolicLink()) links.push(path);
     if (copied === null) continue;
-    const [uid = 0, gid = 0] = [copied.uid, copied.gid].map((id) => (id < SYSTEM_IDS ? id : 0));
-    if (uid + gid > 0) owned.push({ path: target, uid, gid });
+    owned.push(...ownerOf(target, copied));
+  }
+  for (const parent of SERVICE_PARENTS) {
+    await otherEvents();
+    owned.push(...makeServiceDirectories(join(root, 'var', parent), join(to, parent)));
   }
   for (const name of PACKAGE_DIRECTORIES) await makeDirectory(join(to, posix.relative('var', name)), 0o755);
   return owned;
+}
+
+/** Ids above those of system accounts mean nothing inside. */
+function ownerOf(path: string, stats: Stats): Owned[] {
+  const [uid = 0, gid = 0] = [stats.uid, stats.gid].map((id) => (id < SYSTEM_IDS ? id : 0));
+  return uid + gid > 0 ? [{ path, uid, gid }] : [];
+}
+
+/** The directories in `from` that belong to the account of a service, such as `/var/lib/redis`. */
+function makeServiceDirectories(from: string, to: string): Owned[] {
+  if (!existsSync(from)) return [];
+  return readdirSync(from).flatMap((name) => {
+    const stats = lstatSync(join(from, name), { throwIfNoEntry: false });
+    const target = join(to, name);
+    if (stats?.isDirectory() !== true || stats.uid === 0 || stats.uid >= SYSTEM_IDS) return [];
+    // A list may name it too.
+    if (existsSync(target)) return [];
+    makeParents(target);
+    mkdirSync(target);
+    chmodSync(target, stats.mode & 0o7777);
+    return ownerOf(target, stats);
+  });
 }
 
 /**

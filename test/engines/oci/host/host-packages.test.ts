@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import {
   chmod,
+  chown,
   mkdir,
   mkdtemp,
   readdir,
@@ -26,7 +27,9 @@ import {
   withoutServerData,
   writePackageState,
 } from '../../../../src/engines/oci/host/package-database.ts';
+import { needs } from '../../../support/needs.ts';
 
+const isRoot = process.getuid?.() === 0;
 let host = '';
 
 beforeEach(async () => {
@@ -168,6 +171,28 @@ describe('the /var of packages', () => {
     expect((await stat(join(variable, 'lib/server'))).mode & 0o7777).toBe(0o750);
     expect(await readlink(join(variable, 'run'))).toBe(join(host, 'run'));
     expect(await readdir(join(host, 'run'))).toEqual(['server']);
+  });
+
+  it('has those of services, empty, although no list names them', needs('root', isRoot), async () => {
+    await put('var/lib/dpkg/status', stanza('server', 'installed'));
+    await put('var/lib/service/data', 'mine');
+    await put('var/log/private/data', 'mine');
+    await put('var/lib/root/data', 'mine');
+    await put('var/lib/person/data', 'mine');
+    for (const [path, uid] of [
+      ['lib/service', 33] as const,
+      ['log/private', 33] as const,
+      ['lib/person', 1000] as const,
+    ]) {
+      await chmod(join(host, 'var', path), 0o2750);
+      await chown(join(host, 'var', path), uid, 4);
+    }
+    const variable = (await packageVariable(await template())) ?? 'none';
+    expect(await readdir(join(variable, 'lib'))).toEqual(['apt', 'dpkg', 'service']);
+    expect(await readdir(join(variable, 'log'))).toEqual(['apt', 'private']);
+    const { mode, uid, gid } = await stat(join(variable, 'lib/service'));
+    expect([mode & 0o7777, uid, gid]).toEqual([0o2750, 33, 4]);
+    expect(await readdir(join(variable, 'lib/service'))).toEqual([]);
   });
 });
 
