@@ -220,21 +220,16 @@ describe('the container image', needs(lack ?? '', lack === null), () => {
   it('is beside a Docker whose BuildKit builds images for sandboxes, where there is no buildah', async (context) => {
     const entries =
       busyboxEntries() ?? context.skip('busybox-static is missing; `npm test` as root installs it');
-    const [project, programs, stateDir] = ['project', 'programs', 'state'].map((name) => join(home, name));
-    if (project === undefined || programs === undefined || stateDir === undefined)
-      throw new Error('no place');
+    const project = join(home, 'project');
+    const programs = join(home, 'programs');
+    const stateDir = join(home, 'state');
     for (const path of [project, programs]) await mkdir(path);
     for (const name of ['docker', 'env']) await symlink(`/usr/bin/${name}`, join(programs, name));
     await writeFile(join(project, 'root.tar'), tarOf(entries));
     await writeFile(join(project, 'motd'), 'built\n');
     // The option is BuildKit's.
-    const lines = [
-      'FROM scratch AS base',
-      'ADD root.tar /',
-      'COPY --chmod=754 motd /etc/motd',
-      'ENV BY=buildkit',
-    ];
-    await writeFile(join(project, 'Dockerfile'), `${lines.join('\n')}\n`);
+    const lines = 'FROM scratch AS base\nADD root.tar /\nCOPY --chmod=754 motd /etc/motd\nENV BY=buildkit\n';
+    await writeFile(join(project, 'Dockerfile'), lines);
     const verb = ['image', 'build', 'built', project, '--state-dir', stateDir];
     const built = await runVerb(verb, { ...env, PATH: programs });
     expect(built.out, built.err).toMatch(/^built {2}\d+\.\d MB {2}linux\/\w+\n$/);

@@ -29,13 +29,7 @@ export async function buildBase({ docker }: DockerDaemon): Promise<void> {
     const context = join(home, 'context');
     await mkdir(context);
     await copyFile(debian.path, join(context, 'debian.tar'));
-    const place = join(home, 'usr/local');
-    for (const folder of ['bin', 'lib/node_modules']) await mkdir(join(place, folder), { recursive: true });
-    await copyFile(process.execPath, join(place, 'bin/node'));
-    const { stdout } = await run('sh', ['-c', 'command -v npm']);
-    const npm = dirname(dirname(await realpath(stdout.trim())));
-    await cp(npm, join(place, 'lib/node_modules/npm'), { recursive: true });
-    await symlink('../lib/node_modules/npm/bin/npm-cli.js', join(place, 'bin/npm'));
+    await copyNode(home);
     const owner = ['--owner=0', '--group=0'];
     await run('tar', ['--create', `--file=${join(context, 'node.tar')}`, ...owner, '-C', home, './usr']);
     const path = 'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -46,6 +40,18 @@ export async function buildBase({ docker }: DockerDaemon): Promise<void> {
     if (typeof debian !== 'string') await debian.remove();
     await rm(home, { recursive: true, force: true });
   }
+}
+
+/** Copies this machine's Node and npm to where the official image has them, below `root`. */
+export async function copyNode(root: string): Promise<void> {
+  const place = join(root, 'usr/local');
+  for (const folder of ['bin', 'lib/node_modules']) await mkdir(join(place, folder), { recursive: true });
+  await copyFile(process.execPath, join(place, 'bin/node'));
+  const { stdout } = await run('sh', ['-c', 'command -v npm']);
+  const npm = dirname(dirname(await realpath(stdout.trim())));
+  await cp(npm, join(place, 'lib/node_modules/npm'), { recursive: true });
+  for (const name of ['npm', 'npx'])
+    await symlink(`../lib/node_modules/npm/bin/${name}-cli.js`, join(place, 'bin', name));
 }
 
 /** Builds it with `docker`, as a release does. */

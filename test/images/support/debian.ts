@@ -36,15 +36,29 @@ async function aptSource(): Promise<AptSource | null> {
   return null;
 }
 
+interface DebianOptions {
+  /** Of mmdebstrap; the default is the smallest one with apt. */
+  variant?: 'apt' | 'extract';
+  /** A release; the default is that of this machine. */
+  suite?: string;
+  include?: readonly string[];
+}
+
 /** Builds it, or returns why it cannot be built here. */
-export async function makeDebian(): Promise<DebianArchive | string> {
+export async function makeDebian({
+  variant = 'apt',
+  suite,
+  include = [],
+}: DebianOptions = {}): Promise<DebianArchive | string> {
   if (process.getuid?.() !== 0) return 'only root can build a Debian here';
   const source = await aptSource();
   if (source === null) return 'this machine has no Debian package sources';
-  const path = join(tmpdir(), `debian-${process.pid}.tar`);
-  // The smallest variant with apt. Nobody needs it after a power failure.
-  const line = `deb ${source.uri} ${source.suite} ${source.components}`;
-  const args = ['--variant=apt', '--quiet', '--dpkgopt=force-unsafe-io', source.suite, path, line];
+  const wanted = suite ?? source.suite;
+  const path = join(tmpdir(), `debian-${wanted}-${variant}-${process.pid}.tar`);
+  const line = `deb ${source.uri} ${wanted} ${source.components}`;
+  const added = include.map((name) => `--include=${name}`);
+  // Nobody needs it after a power failure.
+  const args = [`--variant=${variant}`, '--quiet', '--dpkgopt=force-unsafe-io', ...added, wanted, path, line];
   const child = spawn('mmdebstrap', args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const words = text(child.stderr);
   try {
