@@ -122,8 +122,9 @@ export class ToolCalls {
     detach: ((name: string | null) => void) | null,
   ): Promise<CallResult> {
     const { session, config, log, callTimeout, onOutcome } = this.#options;
+    const callMs = callTimeout?.callMs ?? config.callTimeoutMs;
     const softTimeoutMs = this.#options.softTimeoutMs ?? config.callTimeoutMs - UNDO_MS;
-    const softDeadline = performance.now() + softTimeoutMs;
+    const waitsUntil = performance.now() + callMs - UNDO_MS;
     const lifted = new AbortController();
     const continueAsTask = (name: string | null): void => {
       lifted.abort();
@@ -139,10 +140,10 @@ export class ToolCalls {
         wantsProgress: progress.wanted,
         progress: (line: string) => progress.report(config.secrets.mask(line)),
         softTimeoutMs,
-        boundWait: (waitMs: number) => Math.max(0, Math.min(waitMs, softDeadline - performance.now())),
+        boundWait: (waitMs: number) => Math.max(0, Math.min(waitMs, waitsUntil - performance.now())),
         now: Date.now,
       };
-      const limits = { callMs: config.callTimeoutMs, ...callTimeout, late, lifted: lifted.signal };
+      const limits = { ...callTimeout, callMs, late, lifted: lifted.signal };
       const { args, meta } = separateMeta(request.arguments);
       const traceParent = traceParentOf(request.meta) ?? traceParentOf(meta);
       const call = { name: request.name, arguments: args };

@@ -60,7 +60,7 @@ describe('a wait that is as long as a call may take', () => {
   const structured = z.object({ structuredContent: z.record(z.string(), z.unknown()) });
 
   it('ends in time for an answer with the state reached', async () => {
-    const { client } = await serve([...TOOLS], { softTimeoutMs: 50 });
+    const { client } = await serve([...TOOLS], { callTimeout: { callMs: 3_050 } });
     const call = async (name: string, args: Record<string, unknown>) =>
       structured.parse(await client.callTool({ name, arguments: args })).structuredContent;
     await call('sandbox_create', {});

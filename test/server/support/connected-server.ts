@@ -47,13 +47,11 @@ export async function serve(
     clientName = 'test',
     answers = config.answers,
     callTimeout = {},
-    softTimeoutMs,
     onOutcome = () => {},
   }: {
     clientName?: string;
     answers?: Config['answers'];
     callTimeout?: NonNullable<ServerOptions['callTimeout']>;
-    softTimeoutMs?: number;
     onOutcome?: NonNullable<ServerOptions['onOutcome']>;
   } = {},
 ): Promise<Served> {
@@ -68,7 +66,6 @@ export async function serve(
     log,
     version: '1.2.3',
     callTimeout,
-    ...(softTimeoutMs !== undefined && { softTimeoutMs }),
     onOutcome,
   });
   const client = new Client({ name: clientName, version: '1' });
