@@ -3,8 +3,12 @@ import type { CommandHandle, Session } from '../../registry/types.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { sandboxIdOfCommand } from '../../shared/ids.ts';
 import { sharedAnswersFor } from '../answer-form.ts';
+import { selectTools } from '../select-tools.ts';
 import { TASK_TIMES, type TaskState } from '../tasks.ts';
 import type { ServerOptions, ToolCalls } from '../tool-calls.ts';
+
+/** The tool whose calls become such tasks. */
+const STARTS_TASKS = 'sandbox_run_command';
 
 /** A command as a task, whoever answered the call that started it. */
 export interface CommandTask {
@@ -14,16 +18,18 @@ export interface CommandTask {
 
 /**
  * Finds a command by the id of its task: another replica may have answered its call, or its conversation has ended
- * here. Null if the principal has no such command.
+ * here. Null if the principal has no such command, and on a server that starts no such tasks: one that only reads
+ * must not end a command either.
  */
 export async function findCommandTask(
   calls: ToolCalls,
-  { session, config }: Pick<ServerOptions, 'session' | 'config'>,
+  { session, config, tools }: Pick<ServerOptions, 'session' | 'config' | 'tools'>,
   taskId: string,
   { mcpReq }: ServerContext,
 ): Promise<CommandTask | null> {
   const { signal } = mcpReq;
-  const found = sandboxIdOfCommand(taskId) === null ? null : await find(session, taskId, signal);
+  const isOffered = selectTools(tools, config).some(({ name }) => name === STARTS_TASKS);
+  const found = isOffered && sandboxIdOfCommand(taskId) !== null ? await find(session, taskId, signal) : null;
   if (found === null) return null;
   const { handle, command } = found;
   const cancel = async (): Promise<void> => {

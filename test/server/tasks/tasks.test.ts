@@ -94,6 +94,20 @@ describe('a command that outlasts its wait', () => {
       expect((await send('tasks/get', { taskId })).error).toMatchObject({ code: -32602 });
   });
 
+  it.each([{ 'read-only': 'true' }, { toolsets: 'files' }])(
+    'is no task of a server that starts none: %o',
+    async (flags) => {
+      const server = await startHttp();
+      const owner = clientOf(server);
+      await owner.call('sandbox_create');
+      const { taskId } = await owner.call('sandbox_run_command', RUN);
+      const { send } = clientOf(await startHttp({ world: server.world, flags }));
+      for (const method of ['tasks/get', 'tasks/cancel'])
+        expect((await send(method, { taskId })).error).toMatchObject({ code: -32602 });
+      expect(await owner.get(taskId)).toMatchObject({ status: 'working' });
+    },
+  );
+
   it('is handed off as before to a client that does not know tasks', async () => {
     const { call, send } = clientOf(await startHttp(), {});
     await call('sandbox_create');
