@@ -191,6 +191,18 @@ describe('scopes', () => {
     expect((await send(await issuer.sign({ scope: 'sandbox:write' }), message)).status).toBe(400);
   });
 
+  it.each(['tasks/get', 'tasks/cancel'])(
+    'for the cloud are needed for %s, as for its tool',
+    async (method) => {
+      const { issuer, send } = await start({ flags: { engine: 'vercel' } });
+      const message = { jsonrpc: '2.0', id: 4, method, params: { taskId: 'cmd_x' } };
+      expect((await send(await issuer.sign({ scope: 'sandbox:write' }), message)).status).toBe(403);
+      expect((await send(await issuer.sign({ scope: 'sandbox:write sandbox:cloud' }), message)).status).toBe(
+        400,
+      );
+    },
+  );
+
   it('may be a list named scp', async () => {
     const { issuer, send } = await start();
     expect((await send(await issuer.sign({ scope: undefined, scp: ['sandbox:read'] }))).status).toBe(200);

@@ -30,8 +30,11 @@ export function scopesFor(
 ): readonly Scope[] {
   const tool = calledTool(message, tools);
   if (tool !== undefined) return scopesOfTool(tool, config);
-  const changes = 'method' in message && CHANGES.some((method) => method === message.method);
-  return [changes ? 'sandbox:write' : BASE_SCOPE];
+  const method = 'method' in message && typeof message.method === 'string' ? message.method : '';
+  const needed: Scope = CHANGES.some((each) => each === method) ? 'sandbox:write' : BASE_SCOPE;
+  // A task is a command or a sandbox, and its result that of a tool.
+  const isCloud = config.engine === 'vercel' && method.startsWith('tasks/');
+  return isCloud ? [needed, 'sandbox:cloud'] : [needed];
 }
 
 /**
