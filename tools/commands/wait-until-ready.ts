@@ -71,12 +71,15 @@ async function untilListening(
   { port, earlier }: Extract<Readiness, { port: number }>,
   signal: AbortSignal,
 ): Promise<boolean> {
+  let present = earlier;
   for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, MAX_PAUSE_MS)) {
     // Asked first: a program may leave a server behind and end.
     const { status } = await handle.get(signal);
     const listener = await listenerOn(handle.sandbox, port, signal);
     // A server from before is not this one, which may be about to fail because of it.
-    if (listener !== null && (earlier === null || listener.pid !== earlier.pid)) return true;
+    if (listener !== null && (present === null || listener.pid !== present.pid)) return true;
+    // Once it has gone, the next one is new, also where processes cannot be told apart: those of root have no pid.
+    if (listener === null) present = null;
     if (status === 'finished') return false;
     await withTimeout(pause, signal, (limited) => handle.wait(limited));
   }
