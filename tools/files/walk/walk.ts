@@ -96,7 +96,13 @@ export class Walk {
     const last = open.listed.entries.at(-1);
     if (!open.listed.hasMore || last === undefined) return false;
     this.#pageEntries = Math.min(2 * this.#pageEntries, MAX_PAGE_ENTRIES);
-    const listed = await this.#list([this.#pathOf(open.parts)], this.#pageEntries, last.name);
+    // Those of the directories above stay in memory: a tree must not have a large page at each of its levels.
+    const above = this.#stack.reduce(
+      (sum, { listed }) => sum + listed.entries.length,
+      -open.listed.entries.length,
+    );
+    const limit = Math.max(PAGE_ENTRIES, this.#pageEntries - above);
+    const listed = await this.#list([this.#pathOf(open.parts)], limit, last.name);
     open.listed = listed[0] ?? { ...open.listed, entries: [], hasMore: false };
     open.index = 0;
     return open.listed.entries.length > 0;

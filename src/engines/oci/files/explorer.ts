@@ -54,7 +54,7 @@ export class OciExplorer implements FileExplorer {
       await this.#connection.send(FRAME.LIST, encodeFields(fields));
       const reader = new RecordReader(this.#connection);
       const listed: (ListedDirectory | null)[] = [];
-      for (const _path of request.directories) listed.push(await readDirectory(reader));
+      for (const _path of request.directories) listed.push(await readDirectory(reader, request.limit));
       await reader.requireEnd();
       return listed;
     } catch (error) {
@@ -98,14 +98,15 @@ export class OciExplorer implements FileExplorer {
   }
 }
 
-async function readDirectory(reader: RecordReader): Promise<ListedDirectory | null> {
+/** @param limit that was asked for: many directories with more would fill the memory of this process */
+async function readDirectory(reader: RecordReader, limit: number): Promise<ListedDirectory | null> {
   await reader.ensure(DIRECTORY_HEADER);
   if (reader.u32() !== 0) return null;
   const count = reader.u32();
   const hasMore = reader.u32() > 0;
   const hasGit = reader.u8() !== 0;
   const ignoreLength = reader.u32();
-  if (count > MAX_LISTED || ignoreLength > MAX_IGNORE_FILE) throw malformedRecord();
+  if (count > Math.min(limit, MAX_LISTED) || ignoreLength > MAX_IGNORE_FILE) throw malformedRecord();
   await reader.ensure(ignoreLength);
   const ignoreFile = reader.bytes(ignoreLength).toString('latin1');
   const entries: ListedEntry[] = [];
