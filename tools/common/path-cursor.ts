@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { SandboxError } from '../../src/shared/errors.ts';
 
 const PREFIX = 'p';
-const MAX_CURSOR = 8_000;
+/** A path in an upper layer has up to 8,191 bytes (agent/host/upper.c), and a third more here. */
+const MAX_CURSOR = 11_000;
 const TAG_LENGTH = 6;
 
 /** Where a page ended: the parts of a path, one character per byte, and a line of that file. */

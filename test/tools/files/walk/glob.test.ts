@@ -123,6 +123,12 @@ describe('a cursor of a walk', () => {
     expect(parsePathCursor(undefined, call)).toEqual({ parts: [], line: 0 });
   });
 
+  it('holds the longest path of a workspace', () => {
+    const position = { parts: [...Array(31).fill('x'.repeat(255)), 'x'.repeat(255)], line: 0 };
+    expect(position.parts.join('/')).toHaveLength(8_191);
+    expect(parsePathCursor(pathCursor(position, call), call)).toEqual(position);
+  });
+
   it.each([
     '',
     'at.5',
@@ -131,7 +137,7 @@ describe('a cursor of a walk', () => {
     'p.0.abcdef.Li4vYQ',
     'p.0.abcdef.L2E',
     'p.0.abcdef.YQBi',
-    `p.0.abcdef.${'a'.repeat(10_000)}`,
+    `p.0.abcdef.${'a'.repeat(11_000)}`,
   ])('refuses %s', (cursor) => {
     expect(() => parsePathCursor(cursor, call)).toThrow('is not valid');
   });
