@@ -21,11 +21,12 @@ export function trimTrailingSlashes(text: string): string {
  * A field whose text comes out of a sandbox, as `name (14 bytes):` and the text below it. The count says
  * where the text ends, whatever lines that look like others' it has.
  *
- * @param total bytes of which the text is a part
+ * @param written bytes that the text shows, or a part of them. The text can be shorter, without terminal escapes,
+ *   or longer, with notes and replaced bytes; `truncated` says whether anything is left out
  */
-export function textBlock(name: string, text: string, total: number | null = null): string {
+export function textBlock(name: string, text: string, written: number | null = null): string {
   const bytes = Buffer.byteLength(text);
-  const count =
-    total === null || total === bytes ? formatCount(bytes) : `${formatCount(bytes)} of ${formatCount(total)}`;
-  return text === '' ? `${name} (${count} bytes):` : `${name} (${count} bytes):\n${text.replace(/\n$/, '')}`;
+  const source = written === null || written === bytes ? '' : `, from ${formatCount(written)} written`;
+  const head = `${name} (${formatCount(bytes)} bytes${source}):`;
+  return text === '' ? head : `${head}\n${text.replace(/\n$/, '')}`;
 }
