@@ -23,7 +23,9 @@ const LIST_LIMIT = 200;
 const MAX_DIFF_MS = 20_000;
 /** Files that the user's question names. */
 const MAX_NAMED = 10;
-const UNCHANGED = 'nothing has changed there, apart from new files that .gitignore excludes';
+/** Not that nothing has changed: these are never listed. */
+const UNCHANGED =
+  'nothing there can be applied: not .git (fetch commits from git_url), special files, or new files that .gitignore excludes';
 
 const paths = z.array(z.string()).optional().describe('relative to the workspace');
 
