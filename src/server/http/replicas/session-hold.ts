@@ -55,7 +55,10 @@ export class SessionHold {
 
   /** Removes the session, which has ended. */
   async remove(): Promise<void> {
-    if (await this.#insist(() => null)) await this.#replica.store.drop(this.events);
+    const { store } = this.#replica;
+    const isOurs = await this.#insist(() => null);
+    // An attempt that the store did not answer may have removed it: then nobody else drops its events.
+    if (isOurs || (await store.read(SESSIONS, this.sessionId)) === null) await store.drop(this.events);
   }
 
   /** Leaves the session to another replica. */
