@@ -78,20 +78,29 @@ function ownerOf(path: string, stats: Stats): Owned[] {
   return uid + gid > 0 ? [{ path, uid, gid }] : [];
 }
 
-/** The directories in `from` that belong to the account of a service, such as `/var/lib/redis`. */
+/**
+ * The directories in `from` that belong to the account of a service, such as `/var/lib/redis`. None of a directory
+ * that this user may not list, as `/var/log` on some hosts, or that is a link: the copy is that link too.
+ */
 function makeServiceDirectories(from: string, to: string): Owned[] {
-  if (!existsSync(from)) return [];
-  return readdirSync(from).flatMap((name) => {
-    const stats = lstatSync(join(from, name), { throwIfNoEntry: false });
-    const target = join(to, name);
-    if (stats?.isDirectory() !== true || stats.uid === 0 || stats.uid >= SYSTEM_IDS) return [];
-    // A list may name it too.
-    if (existsSync(target)) return [];
-    makeParents(target);
-    mkdirSync(target);
-    chmodSync(target, stats.mode & 0o7777);
-    return ownerOf(target, stats);
-  });
+  try {
+    if (!lstatSync(from).isDirectory()) return [];
+    return readdirSync(from).flatMap((name) => {
+      const stats = lstatSync(join(from, name), { throwIfNoEntry: false });
+      const target = join(to, name);
+      if (stats?.isDirectory() !== true || stats.uid === 0 || stats.uid >= SYSTEM_IDS) return [];
+      // A list may name it too.
+      if (existsSync(target)) return [];
+      makeParents(target);
+      mkdirSync(target);
+      chmodSync(target, stats.mode & 0o7777);
+      return ownerOf(target, stats);
+    });
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') return [];
+    throw error;
+  }
 }
 
 /**

@@ -194,6 +194,15 @@ describe('the /var of packages', () => {
     expect([mode & 0o7777, uid, gid]).toEqual([0o2750, 33, 4]);
     expect(await readdir(join(variable, 'lib/service'))).toEqual([]);
   });
+
+  it('has those of services without what is a link', async () => {
+    await put('var/lib/dpkg/status', stanza('server', 'installed'));
+    await put('var/lib/dpkg/info/base.list', '/var\n/var/spool\n');
+    await mkdir(join(host, 'data/spool/cron'), { recursive: true });
+    await symlink('../data/spool', join(host, 'var/spool'));
+    const variable = (await packageVariable(await template())) ?? 'none';
+    expect(await readlink(join(variable, 'spool'))).toBe('../data/spool');
+  });
 });
 
 describe('the package database', () => {
