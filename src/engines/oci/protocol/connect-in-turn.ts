@@ -7,8 +7,11 @@ import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 
 /** sun_path of unix(7) has 108 bytes including the NUL. */
 const MAX_SOCKET_PATH = 107;
-/** Between two attempts to connect to a listener that has not accepted enough of the earlier ones. */
-const QUEUE_PAUSE_MS = 10;
+/**
+ * Between two attempts to connect to a listener that has not accepted enough of the earlier ones. It grows: a
+ * thousand connections to a port may wait, and one that stays full must not keep this process busy.
+ */
+const [QUEUE_PAUSE_MS, MAX_QUEUE_PAUSE_MS] = [10, 320];
 
 function connectPath(path: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -44,7 +47,7 @@ export async function connectInTurn(
   limitMs: number,
 ): Promise<Socket> {
   const until = performance.now() + limitMs;
-  for (;;) {
+  for (let pauseMs = QUEUE_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, MAX_QUEUE_PAUSE_MS)) {
     try {
       return await connectUnixSocket(path);
     } catch (error) {
@@ -56,6 +59,7 @@ export async function connectInTurn(
           cause: error,
         });
     }
-    await delay(QUEUE_PAUSE_MS);
+    // An abort ends the pause, and the next attempt reports it.
+    await delay(pauseMs, undefined, signal === null ? {} : { signal }).catch(() => {});
   }
 }
