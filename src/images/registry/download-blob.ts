@@ -33,7 +33,13 @@ class Partial {
     const written = this.#write(chunk);
     // Meanwhile: another thread writes.
     this.#hash.update(chunk);
-    await written;
+    try {
+      await written;
+    } catch (error) {
+      // The hash is ahead of the file now: another attempt starts anew.
+      this.restart();
+      throw error;
+    }
     this.#bytes += chunk.length;
     this.#onBytes(chunk.length);
   }
