@@ -87,9 +87,11 @@ export class ExecutedOnHost {
     if (file !== 'config' && file !== 'head') return false;
     const directory = names.slice(0, -1).join('/');
     const half = this.#halfRepositories.get(directory);
-    if (half === undefined && this.#halfRepositories.size < MAX_REMEMBERED)
-      this.#halfRepositories.set(directory, file);
-    return half !== undefined && half !== file;
+    if (half !== undefined) return half !== file;
+    // Beyond that each half counts: a sandbox could send so many to hide a whole one.
+    if (this.#halfRepositories.size >= MAX_REMEMBERED) return true;
+    this.#halfRepositories.set(directory, file);
+    return false;
   }
 }
 

@@ -89,6 +89,14 @@ describe('what a download brings that can run on the host', () => {
     expect(named(config, 'other/HEAD', head)).toEqual([head]);
   });
 
+  it('is a repository also behind more halves of others than are remembered', () => {
+    const executed = new ExecutedOnHost();
+    for (let n = 0; n < 10_000; n++) executed.add(`${n}/config`);
+    expect(executed.paths).toEqual([]);
+    executed.add('x/HEAD');
+    expect(executed.paths).toEqual(['x/HEAD']);
+  });
+
   it('is counted beyond the first ones', () => {
     const found = named(...Array.from({ length: 30 }, (_, n) => `${n}/package.json`));
     expect(found).toHaveLength(21);
