@@ -124,7 +124,8 @@ export class FileThread {
    * @returns files by the index of their paths
    */
   async read(paths: readonly string[], flags: number): Promise<Map<number, SmallFile>> {
-    const { facts, bytes } = await this.#request({ paths, flags }, []);
+    // Without a thread, as on a machine that can start no more of them, all files are left to the caller.
+    const { facts, bytes } = await this.#request({ paths, flags }, []).catch((): Reply => ({}));
     const files = new Map<number, SmallFile>();
     if (facts === undefined || bytes === undefined) return files;
     const all = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
