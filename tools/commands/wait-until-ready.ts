@@ -24,7 +24,8 @@ export type WaitFor = z.output<typeof waitFor>;
 export type Readiness =
   | { matches: (text: string) => boolean }
   | {
-      port: number /** What listened before the command was started; null for nothing. */;
+      port: number;
+      /** What listened before the command was started; null for nothing. */
       earlier: Listener | null;
     };
 
