@@ -1,8 +1,8 @@
 import { symlink } from 'node:fs/promises';
 import type { TreeEntry } from '../../src/engines/engine.ts';
+import { contentChunks } from '../../src/shared/async/content-chunks.ts';
 import { onAbort } from '../../src/shared/async/on-abort.ts';
 import { systemErrorCode, throwIfCancelled } from '../../src/shared/errors.ts';
-import { contentChunks } from '../../src/shared/fs/content-chunks.ts';
 import { staysInside } from '../../src/shared/fs/link-target.ts';
 import { sha256 } from '../../src/shared/fs/sha256.ts';
 import { ExecutedOnHost } from './executes-on-host.ts';

@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { expect } from 'vitest';
 import type { TreeEntry } from '../../../src/engines/engine.ts';
-import { contentChunks } from '../../../src/shared/fs/content-chunks.ts';
+import { contentChunks } from '../../../src/shared/async/content-chunks.ts';
 import { describeCases } from '../support/contract-cases.ts';
 import { timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';

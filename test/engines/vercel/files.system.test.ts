@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CreateSandbox, Engine, Sandbox } from '../../../src/engines/engine.ts';
-import { contentChunks } from '../../../src/shared/fs/content-chunks.ts';
+import { contentChunks } from '../../../src/shared/async/content-chunks.ts';
 import { createRequest, timeoutSignal } from '../../conformance/support/requests.ts';
 import { run } from '../../conformance/support/run.ts';
 import { startVercelApi, type VercelApi } from '../../fakes/vercel/index.ts';

@@ -7,7 +7,7 @@ import { createTaskSessionFromClient, resultFromTaskOutcome } from '@modelcontex
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import type { Snapshot } from '../../../src/engines/engine.ts';
-import { contentChunks } from '../../../src/shared/fs/content-chunks.ts';
+import { contentChunks } from '../../../src/shared/async/content-chunks.ts';
 import { noFiles } from '../../fakes/memory-commands.ts';
 import { MemorySnapshots } from '../../fakes/memory-snapshots.ts';
 import { openWorld, temporaryFolder, type World } from '../../registry/support/registry.ts';

@@ -63,13 +63,14 @@ describe('the thread for small files', () => {
     expect(await readFile(join(home, 'b'), 'utf8')).toBe('b');
   });
 
-  it('rejects what it has not answered when it is closed', async () => {
+  it('rejects what it has not written when it is closed, and leaves what is to be read to its caller', async () => {
     const { thread, home } = await opened();
-    const reading = thread.read([join(home, 'a')], READ);
-    const refused = expect(
-      Promise.race([reading.then(() => thread.read([], READ)), reading]),
-    ).rejects.toThrow('has exited');
+    const file = { path: join(home, 'new'), mode: 0o644, mtimeMs: undefined, content: Buffer.from('x') };
+    const refused = expect(thread.write([file], CREATE).then(() => thread.write([], CREATE))).rejects.toThrow(
+      'has exited',
+    );
     await thread.close();
     await refused;
+    expect(await thread.read([join(home, 'a')], READ)).toEqual(new Map());
   });
 });

@@ -9,8 +9,8 @@ import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { TreeEntry } from '../../../src/engines/engine.ts';
+import { contentChunks } from '../../../src/shared/async/content-chunks.ts';
 import { SandboxError, systemErrorCode } from '../../../src/shared/errors.ts';
-import { contentChunks } from '../../../src/shared/fs/content-chunks.ts';
 import { type Download, download, type Upload, upload } from '../../../tools/transfers/file-transfer.ts';
 import { neverAborted } from '../../registry/support/registry.ts';
 

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import type { TreeEntry } from '../../../src/engines/engine.ts';
-import { contentChunks } from '../../../src/shared/fs/content-chunks.ts';
+import { contentChunks } from '../../../src/shared/async/content-chunks.ts';
 import { type Download, download, upload } from '../../../tools/transfers/file-transfer.ts';
 import { neverAborted } from '../../registry/support/registry.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';

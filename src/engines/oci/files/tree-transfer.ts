@@ -1,9 +1,9 @@
 /** Transfers file trees between the agent and a stream of entries, in constant memory. */
 
 import { Readable } from 'node:stream';
+import { contentChunks } from '../../../shared/async/content-chunks.ts';
 import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
-import { contentChunks } from '../../../shared/fs/content-chunks.ts';
 import type { OnSkipped, TreeEntry } from '../../engine.ts';
 import { type AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
 import {

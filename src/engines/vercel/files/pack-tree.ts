@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { addAbortSignal } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { HeaderData } from 'tar';
+import { contentChunks } from '../../../shared/async/content-chunks.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { temporaryName } from '../../../shared/fs/atomic-file.ts';
-import { contentChunks } from '../../../shared/fs/content-chunks.ts';
 import { TAR_BLOCK_BYTES, tarHeader, tarPadding } from '../../../shared/fs/tar-header.ts';
 import type { TreeEntry } from '../../engine.ts';
 

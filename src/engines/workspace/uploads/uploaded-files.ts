@@ -2,9 +2,9 @@
 import { createHash } from 'node:crypto';
 import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { contentChunks } from '../../../shared/async/content-chunks.ts';
 import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { SandboxError } from '../../../shared/errors.ts';
-import { contentChunks } from '../../../shared/fs/content-chunks.ts';
 import { listDirectory } from '../../../shared/fs/list-directory.ts';
 import type { Files } from '../../engine.ts';
 import { MAX_BYTES, MAX_FILES } from '../renames.ts';

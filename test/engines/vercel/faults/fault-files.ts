@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { expect } from 'vitest';
 import type { TreeEntry } from '../../../../src/engines/engine.ts';
-import { contentChunks } from '../../../../src/shared/fs/content-chunks.ts';
+import { contentChunks } from '../../../../src/shared/async/content-chunks.ts';
 import { timeoutSignal } from '../../../conformance/support/requests.ts';
 import type { Attempt, Failure, FaultCall } from './fault-call.ts';
 

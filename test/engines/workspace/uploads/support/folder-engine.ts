@@ -13,8 +13,8 @@ import type {
 } from '../../../../../src/engines/workspace/uploads/guest-access.ts';
 import type { UploadLimits } from '../../../../../src/engines/workspace/uploads/upload-limits.ts';
 import { withUploads } from '../../../../../src/engines/workspace/uploads/with-uploads.ts';
+import { contentChunks } from '../../../../../src/shared/async/content-chunks.ts';
 import { SandboxError } from '../../../../../src/shared/errors.ts';
-import { contentChunks } from '../../../../../src/shared/fs/content-chunks.ts';
 import { createLogger } from '../../../../../src/shared/log.ts';
 import { MemoryEngine } from '../../../../fakes/memory-engine.ts';
 
