@@ -47,7 +47,7 @@ describe('KILL', () => {
 
   it('sends other signals to every descendant and records the requester', async () => {
     // The first ends with the status of the second, which the signal must therefore have reached.
-    const second = "sh -c 'trap \"exit 5\" TERM; echo; while :; do sleep 0.01; done'";
+    const second = 'sh -c \'trap "exit 5" TERM; echo; while :; do sleep 0.01; done\'';
     const script = `${second} & trap 'wait $!; exit $?' TERM; echo; wait`;
     const connection = await sandbox.run(['sh', '-c', script], { id: 'term' });
     await printed(connection, 2);
