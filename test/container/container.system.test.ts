@@ -173,7 +173,7 @@ describe('the container image', needs(lack ?? '', lack === null), () => {
         expect(await first.script(get('evil.test'))).not.toContain('evil 0');
         expect(await first.script(get(world.evil))).not.toContain('evil 0');
         const find =
-          'cd /proc; for p in [0-9]*; do grep -q ^node.*main.js $p/cmdline && grep CapEff $p/status; done; true';
+          "cd /proc; for p in [0-9]*; do tr '\\0' ' ' <$p/cmdline | grep -q '^node .*main.js' && grep CapEff $p/status; done; true";
         const [id = ''] = (await podman.podman('ps', '--quiet')).split('\n');
         expect(await podman.podman('exec', id, 'sh', '-c', find)).toMatch(/^CapEff:\s0{16}$/);
         snapshot = (await first.call('sandbox_snapshot'))['snapshot_id'];
