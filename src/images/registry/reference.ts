@@ -6,7 +6,7 @@ export interface ImageReference {
   /** Host, with its port if one was given. */
   registry: string;
   repository: string;
-  /** Null if there is a digest, which decides alone. */
+  /** Null only if there is a digest. Next to one it is a remark for people: the digest decides alone. */
   tag: string | null;
   /** `sha256:` and 64 hexadecimal digits. */
   digest: string | null;
@@ -48,7 +48,7 @@ export function parseReference(text: string): ImageReference | null {
     (tag === null || TAG.test(tag)) &&
     (digest === null || DIGEST.test(digest));
   if (!valid) return null;
-  return { registry, repository: path, tag: digest === null ? (tag ?? 'latest') : null, digest };
+  return { registry, repository: path, tag: digest === null ? (tag ?? 'latest') : tag, digest };
 }
 
 /** @throws `invalid_argument` with the format */
@@ -59,7 +59,7 @@ export function requireReference(text: string): ImageReference {
     'invalid_argument',
     `${JSON.stringify(text.slice(0, 200))} is not an image reference.`,
     {
-      hint: 'Use NAME:TAG, REGISTRY/NAME:TAG or NAME@sha256:DIGEST, e.g. python:3.13-slim.',
+      hint: 'Use NAME:TAG, REGISTRY/NAME:TAG, NAME@sha256:DIGEST or NAME:TAG@sha256:DIGEST, e.g. python:3.13-slim.',
     },
   );
 }
@@ -76,11 +76,16 @@ export function canonicalReference({ registry, repository, tag, digest }: ImageR
   return `${registry}/${repository}${digest === null ? `:${tag}` : `@${digest}`}`;
 }
 
+/** All that is known, for messages: a tag and a digest if there are both. */
+export function fullReference({ registry, repository, tag, digest }: ImageReference): string {
+  return `${registry}/${repository}${tag === null ? '' : `:${tag}`}${digest === null ? '' : `@${digest}`}`;
+}
+
 /** The short form that people use: without the default registry and namespace. */
 export function familiarReference(reference: ImageReference): string {
-  const canonical = canonicalReference(reference);
-  if (reference.registry !== DEFAULT_REGISTRY) return canonical;
-  const path = canonical.slice(DEFAULT_REGISTRY.length + 1);
+  const full = fullReference(reference);
+  if (reference.registry !== DEFAULT_REGISTRY) return full;
+  const path = full.slice(DEFAULT_REGISTRY.length + 1);
   return path.startsWith(`${DEFAULT_NAMESPACE}/`) ? path.slice(DEFAULT_NAMESPACE.length + 1) : path;
 }
 

@@ -5,7 +5,7 @@ import { throwIfCancelled } from '../../shared/errors.ts';
 import { authorize } from './authorization.ts';
 import { type Credentials, findCredentials } from './credentials.ts';
 import { type Answer, type ClosedBecause, RegistryHttp, readBody } from './http.ts';
-import { canonicalReference, type ImageReference } from './reference.ts';
+import { fullReference, type ImageReference } from './reference.ts';
 import { refusedWith, TransientError, unreachable, untrustworthy } from './registry-errors.ts';
 import { endpointsOf, type RegistryOptions } from './registry-options.ts';
 
@@ -67,7 +67,7 @@ export class RegistryClient {
 
   /** For messages. */
   get what(): string {
-    return `image ${canonicalReference(this.#reference)}`;
+    return `image ${fullReference(this.#reference)}`;
   }
 
   async close(): Promise<void> {

@@ -1,14 +1,12 @@
 /**
- * An image with Debian's Python 3.13, in a registry on the loopback interface that is a mirror of the default one: it
- * stands for the official image, which needs the internet. The short name `python3.13` leads to it.
+ * An image with Debian's Python 3.13, in a registry on the loopback interface: it stands for the official image, which
+ * needs the internet. The operator's table leads from the short name `python3.13` to it, by its digest.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { DEFAULT_NAMESPACE, DEFAULT_REGISTRY } from '../../../src/images/registry/default-registry.ts';
-import { imageOfRuntime } from '../../../src/images/registry/runtime-images.ts';
 import { makeDebian } from '../../images/support/debian.ts';
 import { startRealRegistry } from '../../images/support/real-registry.ts';
 import { dockerArchive, tarOf } from '../../support/archives.ts';
@@ -35,10 +33,12 @@ export async function servePythonImage(): Promise<PythonImage | string> {
     const layers = [await readFile(debian.path), tarOf([{ path: 'etc/motd', content: 'pulled\n' }])];
     const archive = join(home, 'image.tar');
     await writeFile(archive, tarOf(dockerArchive(layers)));
-    const image = imageOfRuntime(RUNTIME, new Map());
-    const to = `docker://${registry.host}/${DEFAULT_NAMESPACE}/${image}`;
-    await run('skopeo', ['copy', '--dest-tls-verify=false', `docker-archive:${archive}`, to]);
-    const flags = ['--registry-mirror', `${DEFAULT_REGISTRY}=http://${registry.host}`];
+    const image = `${registry.host}/team/python:3.13`;
+    const digestFile = join(home, 'digest');
+    const options = ['--dest-tls-verify=false', '--digestfile', digestFile];
+    await run('skopeo', ['copy', ...options, `docker-archive:${archive}`, `docker://${image}`]);
+    const digest = (await readFile(digestFile, 'utf8')).trim();
+    const flags = ['--runtime-image', `${RUNTIME}=${image}@${digest}`];
     return { runtime: RUNTIME, flags, close: registry.close };
   } catch (error) {
     await registry.close();

@@ -4,13 +4,19 @@ import { ImageRules } from '../../../src/images/registry/image-rules.ts';
 import {
   canonicalReference,
   familiarReference,
+  fullReference,
   isExplicitReference,
   parseReference,
   requireReference,
 } from '../../../src/images/registry/reference.ts';
-import { imageOfRuntime } from '../../../src/images/registry/runtime-images.ts';
+import {
+  imageOfRuntime,
+  runtimeOfImage,
+  shownReference,
+} from '../../../src/images/registry/runtime-images.ts';
 
 const DIGEST = `sha256:${'0123456789abcdef'.repeat(4)}`;
+const NONE: ReadonlyMap<string, string> = new Map();
 const HUB = canonicalReference(requireReference('x')).split('/')[0];
 
 describe('a reference', () => {
@@ -22,12 +28,19 @@ describe('a reference', () => {
     ['localhost/app', 'localhost/app:latest', 'localhost/app:latest'],
     ['localhost:5000/a/b__c-d.e:T_1', 'localhost:5000/a/b__c-d.e:T_1', 'localhost:5000/a/b__c-d.e:T_1'],
     ['[::1]:5000/app', '[::1]:5000/app:latest', '[::1]:5000/app:latest'],
-    [`registry.example/app:1@${DIGEST}`, `registry.example/app@${DIGEST}`, `registry.example/app@${DIGEST}`],
+    [`registry.example/app@${DIGEST}`, `registry.example/app@${DIGEST}`, `registry.example/app@${DIGEST}`],
   ])('%s is read in full', (text, canonical, familiar) => {
     const reference = requireReference(text);
     expect(canonicalReference(reference)).toBe(canonical);
     expect(familiarReference(reference)).toBe(familiar);
     expect(parseReference(canonical)).toEqual(reference);
+  });
+
+  it('with a tag and a digest is the image of the digest, and shows both', () => {
+    const reference = requireReference(`app:1@${DIGEST}`);
+    expect(canonicalReference(reference)).toBe(`${HUB}/library/app@${DIGEST}`);
+    expect(familiarReference(reference)).toBe(`app:1@${DIGEST}`);
+    expect(fullReference(reference)).toBe(`${HUB}/library/app:1@${DIGEST}`);
   });
 
   it.each([
@@ -42,6 +55,10 @@ describe('a reference', () => {
     'a:-',
     'a@sha256:12',
     'a@sha512:12',
+    `a:@${DIGEST}`,
+    `a:1@${DIGEST}0`,
+    `a@${DIGEST}:1`,
+    `a@${DIGEST}@${DIGEST}`,
     'a..b',
     'a___b',
     '-a',
@@ -77,6 +94,9 @@ describe('the rules for images', () => {
     ['registry.example/team', 'registry.example/teamwork:1', false],
     ['localhost:5000', `localhost:5000/app@${DIGEST}`, true],
     [`app@${DIGEST}`, `app@${DIGEST}`, true],
+    [`app@${DIGEST}`, `app:1@${DIGEST}`, true],
+    // The tag is what an agent claims of the digest.
+    ['app:1', `app:1@${DIGEST}`, false],
   ])('%s: %s is allowed: %j', (rule, image, allowed) => {
     const rules = new ImageRules([rule]);
     const reference = requireReference(image);
@@ -100,11 +120,35 @@ describe('the name of a runtime', () => {
       ['python3.13', 'registry.example/python:3.13'],
       ['tools', 'registry.example/tools:1'],
     ]);
-    expect(imageOfRuntime('python3.12', own)).toMatch(/^python:3\.12-/);
-    expect(imageOfRuntime('node24', own)).toMatch(/^node:24-/);
     expect(imageOfRuntime('python3.13', own)).toBe('registry.example/python:3.13');
     expect(imageOfRuntime('tools', own)).toBe('registry.example/tools:1');
     expect(imageOfRuntime('alpine:3', own)).toBe('alpine:3');
     expect(imageOfRuntime('alpine', own)).toBeNull();
+    expect(imageOfRuntime('constructor', own)).toBeNull();
+  });
+
+  it.each([
+    ...['node20', 'node22', 'node24', 'node26'],
+    ...['python3.10', 'python3.11', 'python3.12', 'python3.13', 'python3.14'],
+  ])('%s stands for an image of that version, pinned by its digest', (name) => {
+    const image = imageOfRuntime(name, NONE) ?? '';
+    const [, program = '', version = ''] = /^([a-z]+)(.+)$/.exec(name) ?? [];
+    const { repository, tag, digest } = requireReference(image);
+    expect(repository).toBe(`library/${program}`);
+    expect(tag).toMatch(new RegExp(`^${version.replace('.', '\\.')}\\.[\\d.]+-.*bookworm`));
+    expect(digest).not.toBeNull();
+    // What a record of the pulled image leads back to.
+    const canonical = canonicalReference(requireReference(image));
+    expect(runtimeOfImage(canonical, NONE)).toBe(name);
+    expect(shownReference(canonical, NONE)).toBe(image);
+    const own = new Map([[name, 'registry.example/own:1']]);
+    expect(runtimeOfImage(canonical, own)).toBeNull();
+  });
+
+  it('of another version stands for an official image by its tag', () => {
+    expect(imageOfRuntime('python3.9', NONE)).toBe('python:3.9-slim-bookworm');
+    expect(imageOfRuntime('node23', NONE)).toBe('node:23-bookworm-slim');
+    expect(runtimeOfImage(canonicalReference(requireReference('python:3.9-slim-bookworm')), NONE)).toBeNull();
+    expect(shownReference(`registry.example/app@${DIGEST}`, NONE)).toBe(`registry.example/app@${DIGEST}`);
   });
 });

@@ -1,13 +1,7 @@
 /** Images of this engine: import, users of an image, and removal of unused ones. */
 import { CA_LINKS_VERSION, type ImageRecord } from '../../../images/image-record.ts';
-import {
-  canonicalReference,
-  isExplicitReference,
-  parseReference,
-  requireReference,
-  shortReference,
-} from '../../../images/registry/reference.ts';
-import { imageOfRuntime } from '../../../images/registry/runtime-images.ts';
+import { canonicalReference, parseReference, requireReference } from '../../../images/registry/reference.ts';
+import { imageOfRuntime, shownReference } from '../../../images/registry/runtime-images.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import type { Image, Images, ImportImage, PullImage, PullState } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
@@ -54,11 +48,12 @@ function notesOf(image: ImageRecord): string[] {
   return notes;
 }
 
-function viewOf(image: ImageRecord, users: Map<string, string[]>): Image {
+/** @param own the operator's table of short names */
+function viewOf(image: ImageRecord, users: Map<string, string[]>, own: ReadonlyMap<string, string>): Image {
   const { name, kind, version, arch, sizeBytes, createdAt, digest, references } = image;
   return {
     name,
-    references: references.map(shortReference),
+    references: references.map((reference) => shownReference(reference, own)),
     digest,
     kind,
     version,
@@ -77,6 +72,11 @@ export class OciImages implements Images {
     this.#context = context;
   }
 
+  /** The operator's table. */
+  get #shortNames(): ReadonlyMap<string, string> {
+    return this.#context.imagePolicy.runtimeImages;
+  }
+
   async import(request: ImportImage, signal: AbortSignal): Promise<Image> {
     const host = await this.#context.host();
     throwIfCancelled(signal);
@@ -84,7 +84,7 @@ export class OciImages implements Images {
     // Loaded on demand: most servers never import an image.
     const { importImage } = await import('../../../images/import-image.ts');
     try {
-      return viewOf(await importImage(host.images, request, signal), new Map());
+      return viewOf(await importImage(host.images, request, signal), new Map(), this.#shortNames);
     } catch (error) {
       throwIfCancelled(signal);
       if (error instanceof SandboxError) throw error;
@@ -104,12 +104,14 @@ export class OciImages implements Images {
     throwIfCancelled(signal);
     await host.images.sweep();
     await removeUnusedLayers(host);
-    const { registries, runtimeImages } = this.#context.imagePolicy;
-    const reference = requireReference(imageOfRuntime(request.reference, runtimeImages) ?? request.reference);
+    const { registries } = this.#context.imagePolicy;
+    const reference = requireReference(
+      imageOfRuntime(request.reference, this.#shortNames) ?? request.reference,
+    );
     const { pullImage } = await import('../../../images/pull-image.ts');
     const { maxBytes } = request;
     const pull = { reference, maxBytes, trusted: true, onProgress: report };
-    return viewOf(await pullImage(host.images, registries, pull, signal), new Map());
+    return viewOf(await pullImage(host.images, registries, pull, signal), new Map(), this.#shortNames);
   }
 
   async prune(signal: AbortSignal): Promise<Image[]> {
@@ -138,7 +140,7 @@ export class OciImages implements Images {
     const images: Image[] = [];
     for (const name of await host.images.names()) {
       const record = await host.images.find(name);
-      if (record !== null) images.push(viewOf(record, users));
+      if (record !== null) images.push(viewOf(record, users, this.#shortNames));
     }
     return images;
   }
@@ -152,14 +154,16 @@ export class OciImages implements Images {
     await removeUnusedLayers(host);
   }
 
-  /** The image that this reference refers to; null for an image name. @throws `not_found` */
+  /** The image that this reference or short name refers to; null for an image name. @throws `not_found` */
   async #findPulled(host: Host, given: string): Promise<{ image: ImageRecord; reference: string } | null> {
-    const reference = parseReference(given);
-    if (reference === null || (await host.images.names()).includes(given)) return null;
+    if ((await host.images.names()).includes(given)) return null;
+    const named = imageOfRuntime(given, this.#shortNames);
+    const reference = parseReference(named ?? given);
+    if (reference === null) return null;
     const canonical = canonicalReference(reference);
     const image = await host.images.findPulled(canonical);
     if (image !== null) return { image, reference: canonical };
-    if (isExplicitReference(given)) throw await host.images.notFound(given);
+    if (named !== null) throw await host.images.notFound(given);
     return null;
   }
 }

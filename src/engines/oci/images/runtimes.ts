@@ -5,11 +5,10 @@ import { nodeMajor } from '../../../images/image-name.ts';
 import type { ImageRecord } from '../../../images/image-record.ts';
 import type { PullStep } from '../../../images/pull-image.ts';
 import { requireReference } from '../../../images/registry/reference.ts';
-import { imageOfRuntime } from '../../../images/registry/runtime-images.ts';
+import { imageOfRuntime, runtimeOfImage } from '../../../images/registry/runtime-images.ts';
 import { SandboxError } from '../../../shared/errors.ts';
 import type { Runtimes } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
-import type { Host } from '../host/host.ts';
 import { runHostProgram } from '../host/host-program.ts';
 
 /** The host's root file system, whatever it contains. */
@@ -69,8 +68,18 @@ function hostRuntimes(): Promise<string[]> {
 }
 
 /** The installed runtimes, images included. */
-async function availableRuntimes(host: Host): Promise<string[]> {
-  return [...new Set([...(await hostRuntimes()), ...(await host.images.runtimes())])];
+async function availableRuntimes(context: OciContext): Promise<string[]> {
+  const { runtimeImages } = context.imagePolicy;
+  const images = (await (await context.host()).images.runtimes()).map((reference) => {
+    const name = runtimeOfImage(reference, runtimeImages);
+    return name === null || isNodeRelease(name, runtimeImages) ? reference : name;
+  });
+  return [...new Set([...(await hostRuntimes()), ...images])];
+}
+
+/** True for a name that leads to a Node release and to no image. */
+function isNodeRelease(name: string, own: ReadonlyMap<string, string>): boolean {
+  return nodeMajor(name) !== null && isGlibc() && !own.has(name);
 }
 
 /** The runtimes that a request can name. */
@@ -80,11 +89,11 @@ export async function ociRuntimes(context: OciContext): Promise<Runtimes> {
     ...[...context.imagePolicy.runtimeImages].map(([name, image]) => `${name} (${image})`),
     context.imagePolicy.describe(),
   ];
-  return { installed: await availableRuntimes(await context.host()), others: others.join('; ') };
+  return { installed: await availableRuntimes(context), others: others.join('; ') };
 }
 
-async function withAvailable(host: Host, error: SandboxError): Promise<SandboxError> {
-  const available = (await availableRuntimes(host)).join(', ');
+async function withAvailable(context: OciContext, error: SandboxError): Promise<SandboxError> {
+  const available = (await availableRuntimes(context)).join(', ');
   return new SandboxError(error.code, error.message, {
     hint: `Here already: ${available}. ${error.hint}`,
     details: { ...error.details, available },
@@ -95,12 +104,12 @@ async function withAvailable(host: Host, error: SandboxError): Promise<SandboxEr
 /** Errors of a download after which another runtime may do. */
 const OTHER_RUNTIME_HELPS = ['invalid_argument', 'unavailable', 'timeout', 'not_found', 'auth', 'permission'];
 
-async function orAvailable<T>(host: Host, work: () => Promise<T>): Promise<T> {
+async function orAvailable<T>(context: OciContext, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     const helps = error instanceof SandboxError && OTHER_RUNTIME_HELPS.includes(error.code);
-    throw helps ? await withAvailable(host, error) : error;
+    throw helps ? await withAvailable(context, error) : error;
   }
 }
 
@@ -146,8 +155,8 @@ export async function resolveRuntime(
   if (image !== null) return { name: wanted, image };
   if ((await hostRuntimes()).includes(wanted)) return { name: wanted, image: null };
   const { runtimeImages } = context.imagePolicy;
-  if (nodeMajor(wanted) !== null && isGlibc() && !runtimeImages.has(wanted)) {
-    return orAvailable(host, async () => {
+  if (isNodeRelease(wanted, runtimeImages)) {
+    return orAvailable(context, async () => {
       // Loaded on demand: most sandboxes need no download.
       const { ensureNodeRuntime } = await import('../../../images/node-runtime.ts');
       return { name: wanted, image: await ensureNodeRuntime(host.images, context.npm, wanted, signal) };
@@ -155,13 +164,13 @@ export async function resolveRuntime(
   }
   const named = imageOfRuntime(wanted, runtimeImages);
   if (named !== null) {
-    return orAvailable(host, async () => ({
+    return orAvailable(context, async () => ({
       name: wanted,
       image: await pulledImage(context, wanted, named, signal, report),
     }));
   }
   throw await withAvailable(
-    host,
+    context,
     new SandboxError(
       'invalid_argument',
       `Runtime ${JSON.stringify(wanted.slice(0, 64))} is not available here.`,
