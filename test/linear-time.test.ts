@@ -15,7 +15,7 @@ import { compilePolicy } from '../src/egress/policy/policy.ts';
 import { Fields, FrameParser } from '../src/engines/oci/protocol/frames.ts';
 import { DEFAULT_SOURCE_LIMITS } from '../src/engines/oci/source/source-limits.ts';
 import { TarballContents } from '../src/engines/oci/source/tarball-contents.ts';
-import { readTar } from '../src/images/image-tar-reader.ts';
+import { readTar } from '../src/images/tar/tar-reader.ts';
 import { LineSplitter } from '../src/registry/logs/line-splitter.ts';
 import { parseMessage } from '../src/server/parse-message.ts';
 import { SandboxError } from '../src/shared/errors.ts';

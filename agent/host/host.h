@@ -3,6 +3,8 @@
 #define HOST_H
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 int host_deleted_files(int argc, char **argv);
 int host_launch(int argc, char **argv);
@@ -15,6 +17,13 @@ int host_upper(int argc, char **argv);
 
 /* user-limits.c: lowers the limits of the user namespace of the process that the file names, where this user may. */
 void limit_users(const char *pid_file);
+
+/* unpack-content.c: the input of `agent unpack`, and the content of files. Functions return false with errno. */
+bool read_input(void *to, size_t len);
+/* Writes the next bytes of the input to a new file. */
+bool write_input(int to, uint64_t size);
+/* Copies the content of a file to a new one, without its holes. */
+bool copy_content(int from, int to, uint64_t size);
 
 /* mounts.c. Functions that return int return 0, or an exit code after printing what failed to standard error. */
 

@@ -15,16 +15,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "files/files.h"
-#include "wire/wire.h"
 
 #define PATH_SIZE 4096
-#define CHUNK 262144
 
 struct unpack_entry {
   /*
@@ -42,50 +39,8 @@ struct unpack_entry {
 static char path[PATH_SIZE], target[PATH_SIZE];
 /* The last directory that entries were created in: most entries share it with the one before. Empty: unknown. */
 static char parent[PATH_SIZE];
-/* What was read from standard input and no entry has taken yet. */
-static char input[CHUNK];
-static size_t input_at, input_end;
 static uint64_t owners_lost;
 static int layers = -1;
-
-/* Returns how many bytes of input there are, waiting for some; 0 at its end, or after an error. */
-static size_t fill_input(void) {
-  while (input_at == input_end) {
-    ssize_t got = read(STDIN_FILENO, input, sizeof input);
-    if (got < 0 && errno == EINTR) continue;
-    if (got == 0) errno = EPIPE;
-    if (got <= 0) return 0;
-    input_at = 0;
-    input_end = (size_t)got;
-  }
-  return input_end - input_at;
-}
-
-static bool read_input(void *to, size_t len) {
-  for (char *at = to; len > 0;) {
-    size_t part = fill_input();
-    if (part == 0) return false;
-    if (part > len) part = len;
-    memcpy(at, input + input_at, part);
-    input_at += part;
-    at += part;
-    len -= part;
-  }
-  return true;
-}
-
-/* Writes the next bytes of the input to a file. */
-static bool write_input(int to, uint64_t len) {
-  while (len > 0) {
-    size_t part = fill_input();
-    if (part == 0) return false;
-    if (part > len) part = (size_t)len;
-    if (!write_all(to, input + input_at, part)) return false;
-    input_at += part;
-    len -= part;
-  }
-  return true;
-}
 
 static bool read_text(char *text, uint32_t len) {
   if (len >= PATH_SIZE) {
@@ -158,17 +113,6 @@ static bool set_file_attributes(int fd, const struct unpack_entry *e) {
     owners_lost++;
   }
   return fchmod(fd, e->mode & 07777) == 0 && futimens(fd, times) == 0;
-}
-
-static bool copy_content(int from, int to, uint64_t len) {
-  while (len > 0) {
-    ssize_t sent = sendfile(to, from, NULL, len < CHUNK ? (size_t)len : CHUNK);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent == 0) errno = EIO;
-    if (sent <= 0) return false;
-    len -= (size_t)sent;
-  }
-  return true;
 }
 
 /* Creates a file with the content of the file `from`, or, if that is -1, of the input. */

@@ -66,9 +66,9 @@ export async function buildRootfs(
   const unpacker = await store.host.startUnpacker(staging.tree, shared, signal);
   try {
     const places = caLinks.etc.map(([path]) => `etc/${path}`);
-    const tree = new RootTree(unpacker, notedFiles(caLinks), places);
-    let flattenedOwners = 0;
     const unpacked = new ByteLimit(maxBytes);
+    const tree = new RootTree(unpacker, notedFiles(caLinks), places, unpacked);
+    let flattenedOwners = 0;
     if ('archive' in source) {
       await tree.add(openArchive(source.archive, unpacked, signal));
     } else if ('stored' in source) {

@@ -10,8 +10,8 @@ import { join, posix } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { SandboxError, systemErrorCode } from '../shared/errors.ts';
-import { printable } from './image-tar-header.ts';
-import { readTar, type TarEntry } from './image-tar-reader.ts';
+import { printable } from './tar/tar-header.ts';
+import { readTar, type TarEntry } from './tar/tar-reader.ts';
 import { isUsablePath } from './unpacker.ts';
 
 /** An archive that contains anything else is a root file system. */

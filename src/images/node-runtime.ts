@@ -8,8 +8,8 @@ import { decompressed } from './decompress.ts';
 import { nodeMajor } from './image-name.ts';
 import type { ImageRecord, MadeImage } from './image-record.ts';
 import type { ImageStore } from './image-store.ts';
-import { readTar } from './image-tar-reader.ts';
 import { NpmRegistry, type Release } from './npm-registry.ts';
+import { readTar } from './tar/tar-reader.ts';
 import type { Unpacker } from './unpacker.ts';
 
 /** Limit of the unpacked size; a release takes about 120 MB. */

@@ -198,7 +198,7 @@ async function storedLayers(
   if (missing.length === 0) onProgress?.({ kind: 'unpack' });
   const use = async ({ diffId }: Blob & { diffId: string }, path: string, limited: AbortSignal) => {
     const archive = () => checked(openArchive(path, unpacked, limited), diffId);
-    found.set(diffId, await shared.add(staging, diffId, { archive, names }, limited));
+    found.set(diffId, await shared.add(staging, diffId, { archive, limit: unpacked, names }, limited));
     // Only what is kept is written to the disk.
     await rm(path);
   };

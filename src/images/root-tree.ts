@@ -1,8 +1,9 @@
 /** Applies the layers of a root file system to a tree in order, and collects what the image record needs. */
-import { pathInside, readTar, type TarEntry } from './image-tar-reader.ts';
+import type { ByteLimit } from './byte-limit.ts';
 import { type ContentNotes, noteContent } from './layers/content-notes.ts';
 import { isIgnored, NamesLimit } from './layers/entry-rules.ts';
 import { FILES, type StoredLayer } from './layers/stored-layer.ts';
+import { pathInside, readTar, type TarEntry } from './tar/tar-reader.ts';
 import { isUsablePath, type TreeStep, type Unpacker } from './unpacker.ts';
 import { AddedPaths, type AppliedWhiteout, type Removals, removalsOf, whiteoutOf } from './whiteouts.ts';
 
@@ -23,6 +24,7 @@ class LateWhiteoutError extends Error {}
 
 export class RootTree {
   readonly #unpacker: Unpacker;
+  readonly #onHoles: (bytes: number) => void;
   readonly #noted: ReadonlySet<string>;
   readonly #wantedFiles: ReadonlySet<string>;
   /** Contents of the noted files. */
@@ -46,9 +48,16 @@ export class RootTree {
   /**
    * @param noted the files whose text is collected
    * @param wantedFiles further ones of which it is collected whether they are there
+   * @param limit of the unpacked size, which also gets the holes of sparse files
    */
-  constructor(unpacker: Unpacker, noted: readonly string[], wantedFiles: readonly string[]) {
+  constructor(
+    unpacker: Unpacker,
+    noted: readonly string[],
+    wantedFiles: readonly string[],
+    limit: ByteLimit,
+  ) {
     this.#unpacker = unpacker;
+    this.#onHoles = (bytes) => limit.add(bytes);
     this.#noted = new Set(noted);
     this.#wantedFiles = new Set(wantedFiles);
   }
@@ -60,7 +69,7 @@ export class RootTree {
 
   /** Adds every entry. */
   async add(source: AsyncIterable<Uint8Array>): Promise<void> {
-    await readTar(source, (entry) => this.#addRead(entry));
+    await readTar(source, (entry) => this.#addRead(entry), this.#onHoles);
   }
 
   /**
@@ -77,15 +86,16 @@ export class RootTree {
       this.skippedCount = skippedCount;
       skipped.length = listed;
       await this.#remove(await removalsOf(open()));
-      await readTar(open(), async (entry) => {
+      const add = async (entry: TarEntry) => {
         if (whiteoutOf(entry.path) === null) await this.#addRead(entry);
-      });
+      };
+      await readTar(open(), add, this.#onHoles);
     }
   }
 
   async #addInOnePass(source: AsyncIterable<Uint8Array>): Promise<void> {
     const added = new AddedPaths();
-    await readTar(source, async (entry) => {
+    const apply = async (entry: TarEntry) => {
       const whiteout = whiteoutOf(entry.path);
       if (whiteout === null) {
         added.add(entry.path);
@@ -94,7 +104,8 @@ export class RootTree {
         if (added.conflictsWith(whiteout)) throw new LateWhiteoutError();
         await this.#applyWhiteout(whiteout);
       }
-    });
+    };
+    await readTar(source, apply, this.#onHoles);
   }
 
   async #remove({ removed, cleared }: Removals): Promise<void> {

@@ -5,7 +5,7 @@
 import { posix } from 'node:path';
 import { SandboxError } from '../shared/errors.ts';
 import { formatCount } from '../shared/text/text.ts';
-import { readTar } from './image-tar-reader.ts';
+import { readTar, type TarEntry } from './tar/tar-reader.ts';
 import { isUsablePath } from './unpacker.ts';
 
 const PREFIX = '.wh.';
@@ -51,13 +51,15 @@ export function whiteoutOf(path: string): Whiteout | null {
 export async function removalsOf(source: AsyncIterable<Uint8Array>): Promise<Removals> {
   const removals: Removals = { removed: [], cleared: [] };
   let bytes = 0;
-  await readTar(source, async ({ path }) => {
+  const visit = async ({ path }: TarEntry) => {
     const whiteout = whiteoutOf(path);
     if (whiteout === null || whiteout.kind === 'none') return;
     bytes += path.length;
     if (bytes > MAX_REMOVALS_BYTES) throw tooManyRemovals();
     removals[whiteout.kind === 'clear' ? 'cleared' : 'removed'].push(whiteout.path);
-  });
+  };
+  // Nothing is unpacked.
+  await readTar(source, visit, () => {});
   return removals;
 }
 

@@ -159,8 +159,8 @@ describe('an archive of a root file system', () => {
       'a header of 70016 bytes',
     ],
     [
-      'a sparse file',
-      [...ROOT, { path: 'PaxHeaders/x', type: 'x', content: '22 GNU.sparse.major=1\n' }, { path: 'usr/x' }],
+      'a sparse file of an unknown version',
+      [...ROOT, { path: 'PaxHeaders/x', type: 'x', content: '22 GNU.sparse.major=2\n' }, { path: 'usr/x' }],
       'invalid_argument',
       'a sparse file',
     ],

@@ -53,7 +53,7 @@ export class LayerStore {
   async add(
     staging: Staging,
     diffId: string,
-    source: Pick<LayerSource, 'archive' | 'names'>,
+    source: Pick<LayerSource, 'archive' | 'limit' | 'names'>,
     signal: AbortSignal,
   ): Promise<StoredLayer> {
     const { host, layersDirectory } = this.#store;

@@ -1,13 +1,16 @@
 /** Unpacks a layer for the store. */
-import { readTar, type TarEntry } from '../image-tar-reader.ts';
+import type { ByteLimit } from '../byte-limit.ts';
 import { noteContent } from '../layers/content-notes.ts';
 import { isIgnored, type NamesLimit } from '../layers/entry-rules.ts';
 import { EntryList, type StoredEntry, writeHeader } from '../layers/stored-layer.ts';
+import { readTar, type TarEntry } from '../tar/tar-reader.ts';
 import { isUsablePath, type Unpacker } from '../unpacker.ts';
 import { whiteoutOf } from '../whiteouts.ts';
 
 export interface LayerSource {
   archive(): AsyncIterable<Uint8Array>;
+  /** Of the unpacked size: also gets the holes of sparse files. */
+  limit: ByteLimit;
   /** Of all layers of the image. */
   names: NamesLimit;
   /** The files whose text is collected. */
@@ -22,7 +25,7 @@ export interface LayerSource {
 export async function storeLayer(
   directory: string,
   unpacker: Unpacker,
-  { archive, names, noted, ids }: LayerSource,
+  { archive, limit, names, noted, ids }: LayerSource,
 ): Promise<void> {
   const list = new EntryList(directory);
   const wanted = new Set(noted);
@@ -47,7 +50,7 @@ export async function storeLayer(
     return { ...rest, file, ...notes };
   }
   try {
-    await readTar(counted(), async (entry) => {
+    const visit = async (entry: TarEntry) => {
       // With the target of a link, which the list contains too.
       names.add(entry.path + entry.link);
       const whiteout = whiteoutOf(entry.path);
@@ -56,6 +59,10 @@ export async function storeLayer(
         whiteouts += 1;
         await list.addWhiteout(whiteout);
       }
+    };
+    await readTar(counted(), visit, (holes) => {
+      limit.add(holes);
+      bytes += holes;
     });
   } finally {
     await list.close();

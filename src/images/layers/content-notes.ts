@@ -1,6 +1,6 @@
 /** What the record of an image needs to know about the content of its files, found as they are read. */
 import { machineOf } from '../architecture.ts';
-import type { TarEntry } from '../image-tar-reader.ts';
+import type { TarEntry } from '../tar/tar-reader.ts';
 
 /** The account files in `/etc` whose text is collected. */
 const ACCOUNTS = ['etc/passwd', 'etc/group', 'etc/nsswitch.conf'];

@@ -13,7 +13,7 @@ import { writeFileAtomic } from '../../shared/fs/atomic-file.ts';
 import { diskFullError } from '../../shared/fs/disk-full.ts';
 import { ByteLimit } from '../byte-limit.ts';
 import { decompressed } from '../decompress.ts';
-import type { TarEntry } from '../image-tar-reader.ts';
+import type { TarEntry } from '../tar/tar-reader.ts';
 import type { AppliedWhiteout } from '../whiteouts.ts';
 import type { ContentNotes } from './content-notes.ts';
 
@@ -33,7 +33,7 @@ const headerSchema = z.strictObject({
   ids: z.string(),
   /** The files whose text the list contains. */
   noted: z.array(z.string()),
-  /** Of the unpacked archive. */
+  /** Of the unpacked archive, with the holes of its sparse files. */
   bytes: z.number(),
   flattenedOwners: z.number(),
   /** Of the list, whiteouts included. */

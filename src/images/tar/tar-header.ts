@@ -3,7 +3,7 @@
  * bytes, not text, so they are kept as strings with one character per byte (latin1), which all string
  * functions for paths handle.
  */
-import { SandboxError } from '../shared/errors.ts';
+import { SandboxError } from '../../shared/errors.ts';
 
 export const BLOCK = 512;
 
@@ -21,6 +21,8 @@ export interface TarHeader {
   size: number;
   /** Seconds since the epoch; may be negative. */
   mtime: number;
+  /** The extension records about a sparse file, by keyword; null if there are none. */
+  sparse: ReadonlyMap<string, string> | null;
 }
 
 /** Type flags whose size field says nothing about content (Go and GNU tar ignore it as well). */
@@ -34,6 +36,10 @@ export function badArchive(why: string, cause?: unknown): SandboxError {
   });
 }
 
+export function unsupportedType(path: string, type: string): SandboxError {
+  return badArchive(`${printable(path)} has the unsupported type ${JSON.stringify(type)}`);
+}
+
 /** A name from an archive as text, shortened, for messages. */
 export function printable(name: string): string {
   return JSON.stringify(Buffer.from(name.slice(0, 200), 'latin1').toString('utf8'));
@@ -45,8 +51,8 @@ function text(block: Buffer, at: number, length: number): string {
   return field.toString('latin1', 0, end < 0 ? length : end);
 }
 
-/** Octal digits, or base 256 in two's complement if the first bit is set. */
-function numeric(block: Buffer, at: number, length: number): number {
+/** Octal digits, or base 256 in two's complement if the first bit is set. @throws `invalid_argument` */
+export function numeric(block: Buffer, at: number, length: number): number {
   const first = block[at] ?? 0;
   if ((first & 0x80) === 0) {
     const digits = text(block, at, length).trim();
@@ -89,6 +95,7 @@ export function parseHeader(block: Buffer): TarHeader | null {
   const type = flag === '\0' || flag === '7' ? '0' : flag;
   const size = numeric(block, 124, 12);
   if (!Number.isSafeInteger(size) || size < 0) throw badArchive(`an entry has the size ${size}`);
+  if (type === 'S' && magic !== 'ustar ') throw unsupportedType(name, type);
   return {
     // Before ustar, a trailing slash was the only mark of a directory.
     type: type === '0' && name.endsWith('/') ? '5' : type,
@@ -99,12 +106,19 @@ export function parseHeader(block: Buffer): TarHeader | null {
     gid: numeric(block, 116, 8),
     size: WITHOUT_CONTENT.includes(type) ? 0 : size,
     mtime: numeric(block, 136, 12),
+    sparse: null,
   };
 }
+
+const SPARSE = 'GNU.sparse.';
+/** The first version of sparse files repeats these for each of their segments, in this order; all others have a list. */
+const SPARSE_PAIR = [`${SPARSE}offset`, `${SPARSE}numbytes`];
+const SPARSE_LIST = `${SPARSE}map`;
 
 /** The records of a PAX header by keyword, values as bytes (latin1). @throws `invalid_argument` */
 export function parsePax(bytes: Buffer): Map<string, string> {
   const records = new Map<string, string>();
+  const list: string[] = [];
   let at = 0;
   while (at < bytes.length && bytes[at] !== 0) {
     const space = bytes.indexOf(0x20, at);
@@ -114,9 +128,14 @@ export function parsePax(bytes: Buffer): Map<string, string> {
     if (end <= space || end > bytes.length || bytes[end - 1] !== 0x0a || equals < 0 || equals >= end) {
       throw badArchive('it has an extended header that is damaged');
     }
-    records.set(bytes.toString('latin1', space + 1, equals), bytes.toString('latin1', equals + 1, end - 1));
+    const keyword = bytes.toString('latin1', space + 1, equals);
+    const value = bytes.toString('latin1', equals + 1, end - 1);
+    if (keyword === SPARSE_PAIR[list.length % 2]) list.push(value);
+    else if (SPARSE_PAIR.includes(keyword)) throw badArchive('the map of a sparse file is out of order');
+    else records.set(keyword, value);
     at = end;
   }
+  if (list.length > 0) records.set(SPARSE_LIST, list.join());
   return records;
 }
 
@@ -130,11 +149,8 @@ function paxNumber(records: ReadonlyMap<string, string>, keyword: string, otherw
 
 /** The header with the records of the extension headers before it. @throws `invalid_argument` */
 export function withPax(header: TarHeader, records: ReadonlyMap<string, string>): TarHeader {
-  for (const keyword of records.keys()) {
-    if (keyword.startsWith('GNU.sparse.'))
-      throw badArchive(`it contains a sparse file, ${printable(header.path)}`);
-  }
-  const path = records.get('path') || header.path;
+  const sparse = [...records].filter(([keyword]) => keyword.startsWith(SPARSE));
+  const path = records.get(`${SPARSE}name`) || records.get('path') || header.path;
   const type = header.type === '0' && path.endsWith('/') ? '5' : header.type;
   const size = paxNumber(records, 'size', header.size);
   if (!Number.isSafeInteger(size) || size < 0) throw badArchive(`an entry has the size ${size}`);
@@ -147,5 +163,6 @@ export function withPax(header: TarHeader, records: ReadonlyMap<string, string>)
     uid: paxNumber(records, 'uid', header.uid),
     gid: paxNumber(records, 'gid', header.gid),
     mtime: paxNumber(records, 'mtime', header.mtime),
+    sparse: sparse.length === 0 ? null : new Map(sparse),
   };
 }

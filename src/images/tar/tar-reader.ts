@@ -3,7 +3,9 @@
  * which loses other names, reject what layers contain (whiteouts that are hard links, times before 1970, no
  * end blocks), or both.
  */
-import { MAX_TAR_META_BYTES } from '../shared/fs/tar-limits.ts';
+import { MAX_TAR_META_BYTES } from '../../shared/fs/tar-limits.ts';
+import { readSparseMap, type SparseMap } from './sparse-map.ts';
+import { ArchiveBytes, Content, type EntryContent, SparseContent } from './tar-content.ts';
 import {
   BLOCK,
   badArchive,
@@ -11,8 +13,9 @@ import {
   parsePax,
   printable,
   type TarHeader,
+  unsupportedType,
   withPax,
-} from './image-tar-header.ts';
+} from './tar-header.ts';
 
 /** An entry of the archive. Names have one character per byte (latin1). */
 export interface TarEntry {
@@ -26,14 +29,10 @@ export interface TarEntry {
   gid: number;
   /** Whole seconds since the epoch; may be negative. */
   mtime: number;
+  /** Of the content, with the holes of a sparse file. */
   size: number;
-  /** What is not read is skipped. */
+  /** What is not read is skipped. Holes are zeros. */
   content: EntryContent;
-}
-
-export interface EntryContent extends AsyncIterable<Uint8Array> {
-  /** All of it, if it has arrived already, as that of most small files has: this takes no turn of the event loop. */
-  whole(): Uint8Array | null;
 }
 
 const KINDS: Partial<Record<string, TarEntry['kind']>> = {
@@ -64,84 +63,6 @@ function idOf(id: number): number {
   return id;
 }
 
-/** The bytes of the archive, to be read in order. */
-class ArchiveBytes {
-  readonly #source: AsyncIterator<Uint8Array>;
-  #rest: Buffer = Buffer.alloc(0);
-
-  constructor(source: AsyncIterator<Uint8Array>) {
-    this.#source = source;
-  }
-
-  /** The next `size` bytes if they have arrived, else null. */
-  arrived(size: number): Buffer | null {
-    if (this.#rest.length < size) return null;
-    const bytes = this.#rest.subarray(0, size);
-    this.#rest = this.#rest.subarray(size);
-    return bytes;
-  }
-
-  /** The next bytes, at most `max`; null at the end. */
-  async some(max: number): Promise<Buffer | null> {
-    while (this.#rest.length === 0) {
-      const next = await this.#source.next();
-      if (next.done === true) return null;
-      const { buffer, byteOffset, length } = next.value;
-      this.#rest = Buffer.from(buffer, byteOffset, length);
-    }
-    const bytes = this.#rest.subarray(0, max);
-    this.#rest = this.#rest.subarray(bytes.length);
-    return bytes;
-  }
-
-  /** The next `size` bytes, fewer only at the end. */
-  async upTo(size: number): Promise<Buffer> {
-    const first = await this.some(size);
-    if (first === null || first.length === size) return first ?? Buffer.alloc(0);
-    const parts = [first];
-    let left = size - first.length;
-    for (let part = await this.some(left); part !== null; part = left > 0 ? await this.some(left) : null) {
-      parts.push(part);
-      left -= part.length;
-    }
-    return Buffer.concat(parts);
-  }
-}
-
-/** The content of one entry; whatever its reader leaves is skipped. */
-class Content implements EntryContent {
-  readonly #bytes: ArchiveBytes;
-  readonly #path: string;
-  #left: number;
-
-  constructor(bytes: ArchiveBytes, { path, size }: TarHeader) {
-    this.#bytes = bytes;
-    this.#path = path;
-    this.#left = size;
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
-    while (this.#left > 0) {
-      const part = await this.#bytes.some(this.#left);
-      if (part === null) throw badArchive(`it ends within ${printable(this.#path)}`);
-      this.#left -= part.length;
-      yield part;
-    }
-  }
-
-  whole(): Buffer | null {
-    const bytes = this.#bytes.arrived(this.#left);
-    if (bytes !== null) this.#left = 0;
-    return bytes;
-  }
-
-  /** Skips what is left of it, and what it is padded with. */
-  async skip(padding: number): Promise<void> {
-    if (this.#left > 0) for await (const _ of this);
-    if (padding > 0 && this.#bytes.arrived(padding) === null) await this.#bytes.upTo(padding);
-  }
-}
-
 /**
  * Content is padded to whole blocks; some writers (umoci) leave out the padding at the end of the archive.
  */
@@ -163,8 +84,12 @@ class Extensions {
     const body = await bytes.upTo(size);
     if (body.length < size) throw badArchive('it ends within a header');
     await bytes.upTo(padding(size));
-    if (type === 'g') this.#global = new Map([...this.#global, ...parsePax(body)]);
-    else if (type === 'L' || type === 'K') {
+    if (type === 'g') {
+      const records = parsePax(body);
+      for (const keyword of records.keys())
+        if (keyword.startsWith('GNU.sparse.')) throw badArchive('it says of all files that they are sparse');
+      this.#global = new Map([...this.#global, ...records]);
+    } else if (type === 'L' || type === 'K') {
       const end = body.indexOf(0);
       const name = body.toString('latin1', 0, end < 0 ? body.length : end);
       this.#next.set(type === 'L' ? 'path' : 'linkpath', name);
@@ -179,11 +104,9 @@ class Extensions {
   }
 }
 
-function entryOf(header: TarHeader, content: Content): TarEntry {
-  const kind = KINDS[header.type];
-  if (kind === undefined) {
-    throw badArchive(`${printable(header.path)} has the unsupported type ${JSON.stringify(header.type)}`);
-  }
+function entryOf(header: TarHeader, data: Content, map: SparseMap | null): TarEntry {
+  const kind = map === null ? KINDS[header.type] : 'file';
+  if (kind === undefined) throw unsupportedType(header.path, header.type);
   return {
     kind,
     path: pathInside(header.path),
@@ -192,8 +115,8 @@ function entryOf(header: TarHeader, content: Content): TarEntry {
     uid: idOf(header.uid),
     gid: idOf(header.gid),
     mtime: Math.floor(header.mtime),
-    size: header.size,
-    content,
+    size: map === null ? header.size : map.size,
+    content: map === null ? data : new SparseContent(data, map),
   };
 }
 
@@ -201,27 +124,40 @@ function entryOf(header: TarHeader, content: Content): TarEntry {
  * Calls `visit` for each entry in order; content that it does not read is skipped. Reads the source to its
  * end, so that a digest of it covers all bytes. The end blocks may be missing, as in layers that umoci
  * writes.
+ * @param onHoles gets the size of the holes of each sparse file, which the limit of the source does not see; absent:
+ *   there must be none
  * @throws `invalid_argument` if it is not a tar archive, is truncated or contains something unsupported
  */
 export async function readTar(
   source: AsyncIterable<Uint8Array>,
   visit: (entry: TarEntry) => Promise<void>,
+  onHoles: ((bytes: number) => void) | null = null,
 ): Promise<void> {
   const iterator = source[Symbol.asyncIterator]();
   try {
-    await readEntries(new ArchiveBytes(iterator), visit);
+    await readEntries(new ArchiveBytes(iterator), visit, onHoles);
     for (let rest = await iterator.next(); rest.done !== true; rest = await iterator.next());
   } finally {
     await iterator.return?.();
   }
 }
 
-async function readEntries(bytes: ArchiveBytes, visit: (entry: TarEntry) => Promise<void>): Promise<void> {
+async function readEntries(
+  bytes: ArchiveBytes,
+  visit: (entry: TarEntry) => Promise<void>,
+  onHoles: ((bytes: number) => void) | null,
+): Promise<void> {
   const extensions = new Extensions();
+  const ended = () => badArchive('it ends within a header');
+  const mapBlock = async () => {
+    const block = await bytes.upTo(BLOCK);
+    if (block.length < BLOCK) throw ended();
+    return block;
+  };
   for (;;) {
     const block = bytes.arrived(BLOCK) ?? (await bytes.upTo(BLOCK));
     if (block.length === 0) return;
-    if (block.length < BLOCK) throw badArchive('it ends within a header');
+    if (block.length < BLOCK) throw ended();
     const raw = parseHeader(block);
     if (raw === null) return;
     if (Extensions.isExtension(raw)) {
@@ -229,8 +165,14 @@ async function readEntries(bytes: ArchiveBytes, visit: (entry: TarEntry) => Prom
       continue;
     }
     const header = extensions.apply(raw);
-    const content = new Content(bytes, header);
-    await visit(entryOf(header, content));
-    await content.skip(padding(header.size));
+    const map = await readSparseMap(header, block, mapBlock);
+    if (map !== null) {
+      if (onHoles === null) throw badArchive(`it contains a sparse file, ${printable(header.path)}`);
+      onHoles(map.size - map.stored);
+    }
+    const stored = map === null ? header.size : map.stored;
+    const data = new Content(bytes, header, stored);
+    await visit(entryOf(header, data, map));
+    await data.skip(padding(stored));
   }
 }
