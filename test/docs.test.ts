@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { basename, join, posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { FLAGS } from '../src/config/flags.ts';
 import { TOOLS } from '../tools/index.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -99,6 +100,17 @@ function exampleCalls(page: string): { tool: string; args: string }[] {
   });
 }
 
+/** The flags of the server in the settings of clients that a page shows. */
+function flagsOfEntries(page: string): string[] {
+  return blocksOf(page, 'json').flatMap((block) =>
+    [...block.matchAll(/"args": (\[[^\]]*\])/g)].flatMap(([, list = '[]']) => {
+      const args: string[] = JSON.parse(list);
+      const program = args.findIndex((one) => one === 'sandbox-mcp' || one.endsWith('/main.js'));
+      return program < 0 ? [] : args.slice(program).filter((one) => one.startsWith('--'));
+    }),
+  );
+}
+
 describe('the documentation', () => {
   it('has the pages that these checks cover', () => {
     expect(PAGES).toEqual(
@@ -132,6 +144,11 @@ describe('the examples of the documentation', () => {
     for (const block of blocksOf(page, 'json')) expect(() => JSON.parse(block), block).not.toThrow();
   });
 
+  it.each(PAGES.filter((page) => flagsOfEntries(page).length > 0))('%s shows flags that exist', (page) => {
+    const flags = FLAGS.map(({ name }) => `--${name}`);
+    expect(flagsOfEntries(page).filter((flag) => !flags.includes(flag))).toEqual([]);
+  });
+
   it.each(PAGES.filter((page) => exampleCalls(page).length > 0))('%s shows valid calls', (page) => {
     for (const { tool, args } of exampleCalls(page)) {
       const input = TOOLS.find(({ name }) => name === tool)?.input;
@@ -144,6 +161,7 @@ describe('the examples of the documentation', () => {
     const tools = exampleCalls('docs/commands.md').map(({ tool }) => tool);
     expect(tools).toContain('command_wait');
     expect(blocksOf('docs/clients.md', 'json').length).toBeGreaterThan(5);
+    expect(flagsOfEntries('docs/ci.md')).toEqual(['--allow-dir', '--max-lifetime']);
   });
 });
 

@@ -3,6 +3,13 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createRegistry } from '../../src/registry/registry.ts';
+import { systemClock } from '../../src/shared/clock.ts';
+import { createLogger } from '../../src/shared/log.ts';
+import { timeoutSignal } from '../conformance/support/requests.ts';
+import { run } from '../conformance/support/run.ts';
+import { openImagePlace } from '../images/support/image-place.ts';
+import { defaultConfig, plainRequest } from '../registry/support/requests.ts';
 import { runVerb } from '../support/run-verb.ts';
 import { type RunningServer, startServer } from '../support/server.ts';
 
@@ -109,6 +116,34 @@ describe('a named volume', () => {
     expect((await volume('prune')).out).toMatch(
       /^removed {2}full {2}7\d\.\d MB\nremoved {2}other {2}0\.0 MB\n$/,
     );
+  });
+
+  it('of one principal is not that of another, who has limits of its own', async () => {
+    const place = await openImagePlace({ volumeLimits: { mb: null, count: 1 } });
+    const { engine, stateDir } = place;
+    const sandboxes = createRegistry({
+      ...{ engine, stateDir, config: defaultConfig },
+      ...{ clock: systemClock, log: createLogger('silent') },
+    });
+    const script = async (principal: string, words: string) => {
+      const volumes = [{ name: 'cache', path: '/data', readOnly: false }];
+      const session = sandboxes.openSession(principal);
+      const { sandboxId } = await session.create({ ...plainRequest, volumes }, timeoutSignal());
+      const shared = await engine.get(sandboxId, timeoutSignal());
+      const subject = { engine, other: engine, shared, create: () => Promise.reject(new Error('one')) };
+      return (await run(subject, 'sh', ['-c', words])).stdout;
+    };
+    try {
+      expect(await script('alice', 'echo hers > /data/file; cat /data/file')).toBe('hers\n');
+      expect(await script('bob', 'ls -A /data; echo his > /data/file')).toBe('');
+      expect(await script('alice', 'cat /data/file')).toBe('hers\n');
+      const listed = await runVerb(['volume', 'list', '--json', '--state-dir', stateDir]);
+      const owners = ['alice', 'bob'].map((principal) => ({ principal, name: 'cache' }));
+      expect(JSON.parse(listed.out)).toMatchObject(owners);
+    } finally {
+      await sandboxes.close('shutdown');
+      await place.close();
+    }
   });
 
   it.each([

@@ -9,6 +9,7 @@ import type { ImageSettings } from '../../src/config/config.ts';
 import { createRequest, timeoutSignal } from '../conformance/support/requests.ts';
 import { busyboxEntries, dockerArchive, sha256, tarOf } from '../support/archives.ts';
 import { needs } from '../support/needs.ts';
+import { startServer } from '../support/server.ts';
 import { type ImagePlace, openImagePlace } from './support/image-place.ts';
 import { missingTools } from './support/image-tools.ts';
 import { type RealRegistry, startRealRegistry } from './support/real-registry.ts';
@@ -90,6 +91,23 @@ describe('a short name pinned by digest', needs(skipped ?? '', skipped === null)
     expect(again.references).toEqual([shown]);
     await place.images.remove(shown, timeoutSignal());
     await expect(place.images.remove('tiny', timeoutSignal())).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('is pulled for a client, which is told of its progress and then lists it', async () => {
+    const image = `${proxy.host}/team/tiny:1@${pinned}`;
+    const server = await startServer({ args: ['--runtime-image', `tiny=${image}`] });
+    try {
+      const lines: string[] = [];
+      const onprogress = ({ message = '' }: { message?: string | undefined }) => void lines.push(message);
+      const made = await server.call('sandbox_create', { runtime: 'tiny' }, { onprogress });
+      expect(made.structured, made.text).toMatchObject({ status: 'running', runtime: 'tiny' });
+      expect(lines[0]).toBe(`Looking up ${image}`);
+      expect(lines).toContainEqual(expect.stringMatching(/^(Pulling|Unpacking) /));
+      const { structured } = await server.call('session_info');
+      expect(structured).toMatchObject({ engine: { runtimes: expect.arrayContaining(['tiny']) } });
+    } finally {
+      await server.close();
+    }
   });
 
   it('is refused if the registry has other content, or none, for the digest', async () => {
