@@ -5,7 +5,7 @@ import { CACHING } from '../front/revision.ts';
 import { MODERN_CAPABILITIES, serverInfo } from '../front/server-info.ts';
 import type { ProgressNotification } from '../progress.ts';
 import type { ServerOptions, ToolCalls } from '../tool-calls.ts';
-import { findCommandTask } from './command-task.ts';
+import { findTask } from './find-task.ts';
 import { Question } from './question.ts';
 import { createTaskResult, declaresTasks, serveTasks } from './serve-tasks.ts';
 
@@ -41,7 +41,7 @@ export function createModernServer(calls: ToolCalls, options: ServerOptions): Se
     if ('task' in outcome) return createTaskResult(outcome.task);
     return question.pending ?? outcome.result;
   });
-  serveTasks(server, calls.tasks, (taskId, context) => findCommandTask(calls, options, taskId, context));
+  serveTasks(server, calls.tasks, (taskId, context) => findTask(calls, options, taskId, context));
   return server;
 }
 

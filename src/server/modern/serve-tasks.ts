@@ -10,7 +10,7 @@ import {
 import { z } from 'zod';
 import { TASKS_EXTENSION } from '../front/server-info.ts';
 import type { TaskState, Tasks } from '../tasks.ts';
-import type { CommandTask } from './command-task.ts';
+import type { FoundTask } from './find-task.ts';
 
 const Capabilities = z.looseObject({
   extensions: z.looseObject({ [TASKS_EXTENSION]: z.looseObject({}) }),
@@ -28,21 +28,25 @@ export function createTaskResult(state: TaskState) {
   return { resultType: 'task', ...wireTask(state), content: [] };
 }
 
+const UNKNOWN =
+  'There is no such task: its result may have been forgotten, or the process that ran it has ended. ' +
+  'Call session_info and snapshot_list to see what it has done before you repeat it.';
+
 /** Finds a task that this server has not, or no longer. */
-type FindCommandTask = (taskId: string, context: ServerContext) => Promise<CommandTask | null>;
+type FindTask = (taskId: string, context: ServerContext) => Promise<FoundTask | null>;
 
 /** Answers `tasks/get`, `tasks/update` and `tasks/cancel`. */
-export function serveTasks(server: Server, tasks: Tasks, findCommandTask: FindCommandTask): void {
-  const find = async (taskId: string, context: ServerContext): Promise<CommandTask> => {
+export function serveTasks(server: Server, tasks: Tasks, findElsewhere: FindTask): void {
+  const find = async (taskId: string, context: ServerContext): Promise<FoundTask> => {
     if (!declaresTasks(context)) {
       const requiredCapabilities = { extensions: { [TASKS_EXTENSION]: {} } };
       throw new MissingRequiredClientCapabilityError({ requiredCapabilities });
     }
     const state = tasks.get(taskId);
     if (state !== null) return { state, cancel: async () => void tasks.cancel(taskId) };
-    const command = await findCommandTask(taskId, context);
-    if (command !== null) return command;
-    throw new ProtocolError(ProtocolErrorCode.InvalidParams, 'There is no such task.');
+    const found = await findElsewhere(taskId, context);
+    if (found !== null) return found;
+    throw new ProtocolError(ProtocolErrorCode.InvalidParams, UNKNOWN);
   };
   server.setRequestHandler('tasks/get', { params }, async ({ taskId }, context) =>
     wireTask((await find(taskId, context)).state),

@@ -14,7 +14,7 @@ const KNOWN = { extensions: { [EXTENSION]: {} } };
 
 const Reply = z.object({
   result: z.record(z.string(), z.unknown()).default({}),
-  error: z.object({ code: z.number(), data: z.unknown().optional() }).optional(),
+  error: z.object({ code: z.number(), message: z.string(), data: z.unknown().optional() }).optional(),
 });
 
 /** Sends requests of a client that declares these capabilities. */
@@ -153,6 +153,27 @@ describe('a long create', () => {
     });
   });
 
+  it('is a task also at a server that did not begin it', async () => {
+    const world = openWorld();
+    const first = clientOf(await startHttp({ world, softTimeoutMs: 20 }));
+    const { send, get, call } = clientOf(await startHttp({ world }));
+    const { release } = world.engine.hold('create');
+    const { taskId } = await first.call('sandbox_create');
+    expect(await get(taskId)).toMatchObject({ resultType: 'complete', taskId, status: 'working' });
+    // The one that creates it can still undo it.
+    expect((await send('tasks/cancel', { taskId })).error).toBeUndefined();
+    release();
+    await expect.poll(() => get(taskId)).toMatchObject({ status: 'completed' });
+    const created = await first.get(taskId);
+    expect(await get(taskId)).toMatchObject({ result: created['result'] });
+    await call('sandbox_stop', { sandbox_id: taskId });
+    await send('tasks/cancel', { taskId });
+    expect(await get(taskId)).toMatchObject({
+      status: 'completed',
+      result: { structuredContent: { sandbox_id: taskId, status: 'stopped' } },
+    });
+  });
+
   it('is undone when its task is cancelled', async () => {
     const world = openWorld();
     const { call, get, send } = clientOf(await startHttp({ world, softTimeoutMs: 20 }));
@@ -163,6 +184,15 @@ describe('a long create', () => {
     await expect.poll(() => get(taskId)).toMatchObject({ status: 'cancelled' });
     expect(await call('sandbox_get')).toMatchObject({ isError: true });
   });
+});
+
+it('says of an unknown task how to find out what it has done', async () => {
+  const { send } = clientOf(await startHttp());
+  for (const taskId of ['task_000000000000000000', 'sbx_222222222222'])
+    expect((await send('tasks/get', { taskId })).error).toMatchObject({
+      code: -32602,
+      message: expect.stringContaining('Call session_info and snapshot_list'),
+    });
 });
 
 it('makes a task of a long snapshot', async () => {
