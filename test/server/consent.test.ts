@@ -163,6 +163,22 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
     expect(owner.questions).toEqual([]);
   });
 
+  it('a sandbox of another session is stopped for a snapshot', async () => {
+    const server = await start();
+    const owner = await connect(server, era);
+    const { sandbox_id } = await owner.call('sandbox_create', {}, 'one');
+    const other = await connect(server, era, 'decline', 'accept');
+    const refused = await other.call('sandbox_snapshot', { sandbox_id }, 'two');
+    expect(refused.text).toContain('nothing was done');
+    expect(await owner.call('sandbox_get', { sandbox_id }, 'one')).toMatchObject({ status: 'running' });
+    const taken = await other.call('sandbox_snapshot', { sandbox_id }, 'two');
+    expect(taken).toMatchObject({ sandbox_status: 'stopped' });
+    expect(other.questions[0]).toMatch(/^Stop sandbox sbx_\w+ for a snapshot\? Another session/);
+    const { sandbox_id: own } = await owner.call('sandbox_create', {}, 'one');
+    await owner.call('sandbox_snapshot', { sandbox_id: own }, 'one');
+    expect(owner.questions).toEqual([]);
+  });
+
   it('a sandbox of a conversation is stopped outside of it', async () => {
     const server = await start();
     const owner = await connect(server, era);

@@ -68,10 +68,14 @@ const take = defineTool({
     sandbox_status: z.string(),
     next: z.string(),
   }),
-  async handle(args, { session, signal, softTimeoutMs, continueAsTask }) {
+  async handle(args, { session, signal, softTimeoutMs, continueAsTask, confirm }) {
     const handle = await session.sandbox(args.sandbox_id);
     const id = handle.sandboxId;
     const { name, keep_running: keepRunning = false } = args;
+    if (!keepRunning && !(await session.owns(id)))
+      await confirm(
+        `Stop sandbox ${id} for a snapshot? Another session has created it and may still use it.`,
+      );
     // Whoever names a runtime expects to find it.
     const expirationMs = args.expiration_ms ?? (name === undefined ? null : 0);
     // Once started it continues, so that neither a cancelled call nor one answered early leaves half a
