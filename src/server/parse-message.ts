@@ -55,8 +55,11 @@ export function parseMessage(line: string): ParsedLine {
   return { errorReply: errorReply(givenId, INVALID_REQUEST, 'Invalid request: not a JSON-RPC 2.0 message') };
 }
 
-/** The reply to a request with wrong parameters; names the first one. */
-export function invalidParamsReply(id: string | number, issues: readonly z.core.$ZodIssue[]): ErrorReply {
+/** The reply to a request with wrong parameters; names the first one. `id` is null for a notification. */
+export function invalidParamsReply(
+  id: string | number | null,
+  issues: readonly z.core.$ZodIssue[],
+): ErrorReply {
   return errorReply(id, INVALID_PARAMS, invalidParams(issues));
 }
 

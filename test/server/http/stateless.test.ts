@@ -4,8 +4,8 @@ import type { Session } from '../../../src/registry/types.ts';
 import { SandboxError } from '../../../src/shared/errors.ts';
 import { FakeClock, openWorld } from '../../registry/support/registry.ts';
 import { deferred, toolOf } from '../support/connected-server.ts';
-import { type HttpServer, post, startHttp } from './support/http-server.ts';
-import { connectNewest, type NewestClientOptions, REVISION } from './support/newest-client.ts';
+import { type HttpServer, INITIALIZE, post, startHttp } from './support/http-server.ts';
+import { CONVERSATION, connectNewest, type NewestClientOptions, REVISION } from './support/newest-client.ts';
 
 const ANN = 'token-of-ann-0123456789';
 const BOB = 'token-of-bob-0123456789';
@@ -99,6 +99,22 @@ describe('a request without a session', () => {
     const response = await post(await startHttp(), message, headers);
     expect(response.status).toBe(400);
     expect(await response.json()).toMatchObject({ id: 3, error: { code } });
+  });
+
+  it.each<[string, number, unknown, Record<string, string>]>([
+    ['garbage', 400, '{"jsonrpc": "2.0", "id"', {}],
+    ['a batch', 400, [request('tools/list'), request('tools/list')], {}],
+    ['no JSON-RPC', 400, { hello: 'world' }, {}],
+    ['the start of a session', 400, INITIALIZE, {}],
+    ['another content type', 415, request('tools/list'), { 'content-type': 'text/plain' }],
+    ['a body over the limit', 413, request('tools/list', { extra: 'x'.repeat(20_000) }), {}],
+    ['a foreign origin', 403, request('tools/list'), { origin: 'https://evil.example' }],
+  ])('is not %s: %i', async (_name, status, message, headers) => {
+    const server = await startHttp({ maxMessageBytes: 10_000 });
+    const response = await post(server, message, { ...list, ...headers });
+    expect(response.status).toBe(status);
+    expect(await response.json()).toMatchObject({ jsonrpc: '2.0', error: { message: expect.any(String) } });
+    expect((await post(server, request('tools/list'), list)).status).toBe(200);
   });
 
   it.each(['GET', 'DELETE'])('is not a %s', async (method) => {
@@ -213,6 +229,16 @@ describe('the current sandbox of a principal', () => {
     expect(await call('sandbox_get', {}, 'one')).toMatchObject({ sandbox_id: one });
     expect(await call('sandbox_get', { sandbox_id: one }, 'two')).toMatchObject({ sandbox_id: one });
     expect(await call('sandbox_get', {}, 'two')).toMatchObject({ sandbox_id: one });
+  });
+
+  it.each(['', 'x'.repeat(129), 7, null])('is not chosen by a name that is not valid: %j', async (name) => {
+    const server = await startHttp();
+    const call = request('tools/call', { name: 'sandbox_create', arguments: {} }, { [CONVERSATION]: name });
+    const response = await post(server, call, headersOf('tools/call', 'sandbox_create'));
+    expect(response.status).toBe(400);
+    const message = expect.stringContaining(`params._meta.${CONVERSATION}`);
+    expect(await response.json()).toMatchObject({ id: 3, error: { code: -32602, message } });
+    expect(server.world.engine.calls).toEqual([]);
   });
 
   it('outlives idle times, which end only what holds nothing', async () => {

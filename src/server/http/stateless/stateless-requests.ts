@@ -1,12 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js';
 import { createMcpHandler, type McpHttpHandler, type Server } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 import type { SessionEndReason } from '../../../registry/types.ts';
 import { type Clock, completesWithin } from '../../../shared/clock.ts';
 import { createModernServer } from '../../modern/modern-server.ts';
+import { invalidParamsReply } from '../../parse-message.ts';
 import type { Routing } from '../replicas/routing.ts';
 import type { Claimed } from '../replicas/session-directory.ts';
-import { type Refusal, refuse } from '../reply.ts';
+import { type Refusal, refuse, sendJson } from '../reply.ts';
 import { sendWebResponse, webRequest } from '../web-exchange.ts';
 import { type CallerSession, CallerSessions, type CallerSessionsOptions } from './caller-sessions.ts';
 
@@ -17,9 +19,11 @@ const ANSWER_MS = 2_000;
 const CONVERSATION = 'io.github.sandbox-mcp/conversation';
 
 const Named = z.looseObject({
-  params: z.looseObject({
-    _meta: z.looseObject({ [CONVERSATION]: z.string().min(1).max(128) }),
-  }),
+  params: z
+    .looseObject({
+      _meta: z.looseObject({ [CONVERSATION]: z.string().min(1).max(128).optional() }).optional(),
+    })
+    .optional(),
 });
 
 /**
@@ -50,10 +54,13 @@ export class StatelessRequests {
     principal: string,
     request: IncomingMessage,
     response: ServerResponse,
-    message: object,
+    message: JSONRPCMessage,
     body: string,
   ): Promise<void> {
-    const conversation = Named.safeParse(message).data?.params._meta[CONVERSATION] ?? null;
+    const { data: named, error } = Named.safeParse(message);
+    // Without its conversation, the request would act on what belongs to none.
+    if (error !== undefined) return sendJson(response, 400, invalidParamsReply(idOf(message), error.issues));
+    const conversation = named.params?._meta?.[CONVERSATION] ?? null;
     const caller = { principal, conversation };
     if (!this.#sessions.accepts(caller)) return refuse(response, FULL);
     if (this.#routing !== null) {
@@ -110,6 +117,10 @@ export class StatelessRequests {
     if (session === undefined) throw new Error('The request has no caller.');
     return createModernServer(session.calls, session.options);
   }
+}
+
+function idOf(message: JSONRPCMessage): string | number | null {
+  return 'id' in message ? (message.id ?? null) : null;
 }
 
 const FULL: Refusal = {
