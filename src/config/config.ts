@@ -118,6 +118,7 @@ const SEPARATORS: Partial<Record<FlagName, string>> = {
   'allow-dir': delimiter,
   'allow-host': ',',
   'allow-origin': ',',
+  'trusted-proxy': ',',
   'egress-allow': ',',
   'egress-dns': ',',
   images: ',',

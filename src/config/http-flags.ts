@@ -57,6 +57,14 @@ export const HTTP_FLAGS = [
       'Web origin that may call the server from a browser: `https://chat.example`. Pages of this machine on other ports need it too. Repeatable; separated by `,` in the environment.',
   },
   {
+    name: 'trusted-proxy',
+    value: 'ADDRESS',
+    repeatable: true,
+    default: 'none',
+    description:
+      'Address of a reverse proxy, or a range such as `10.1.0.0/16`, whose `X-Forwarded-*` headers previews pass on; those of others are replaced. Repeatable; separated by `,` in the environment.',
+  },
+  {
     name: 'auth-tokens-file',
     value: 'FILE',
     repeatable: false,

@@ -9,6 +9,7 @@ import { baseUrl, parseHttpUrl } from './http-url.ts';
 import { type OAuthSettings, oauthSettings } from './oauth-settings.ts';
 import { ConfigError, count, duration, oneOf, type Setting } from './setting.ts';
 import { replicaUrl, type ServerSources, storeAddress } from './store-settings.ts';
+import { type AddressRange, trustedProxy } from './trusted-proxies.ts';
 
 /** Who a bearer token stands for. Only its SHA-256 digest is kept. */
 export interface TokenPrincipal {
@@ -29,6 +30,8 @@ export interface HttpSettings {
   /** In lower case, without ports. */
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
+  /** Reverse proxies whose word about who visits previews is passed on. */
+  readonly trustedProxies: readonly AddressRange[];
   readonly tokens: readonly TokenPrincipal[];
   /** Null if no authorization server is trusted. */
   readonly oauth: OAuthSettings | null;
@@ -71,6 +74,7 @@ export function httpSettings(sources: HttpSources): HttpSettings {
     replicaUrl: replicaUrl(sources),
     allowedHosts: all('allow-host').map(hostName),
     allowedOrigins: all('allow-origin').map(origin),
+    trustedProxies: all('trusted-proxy').map(trustedProxy),
     tokens: serves ? tokens(sources) : [],
     oauth: oauthSettings(given),
     metricsDigest: metricsDigest(sources),

@@ -47,7 +47,7 @@ describe('loadConfig', () => {
         ...{ host: '127.0.0.1', port: 8931, publicUrl: null, allowedHosts: [], allowedOrigins: [] },
         ...{ tokens: [], oauth: null, metricsDigest: null, previewHost: 'localhost', previewAccess: 'link' },
         ...{ maxSessions: 1_000, maxPrincipalSessions: 250, sessionIdleMs: 1_800_000 },
-        ...{ rateLimit: 6_000, traces: false, store: null, replicaUrl: null },
+        ...{ rateLimit: 6_000, traces: false, store: null, replicaUrl: null, trustedProxies: [] },
       },
       ...{ egressAllow: [], searchPath: [] },
       vercel: {

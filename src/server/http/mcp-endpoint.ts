@@ -5,6 +5,7 @@ import type { Authenticate, Caller } from './caller.ts';
 import type { HttpSession } from './http-session.ts';
 import type { HttpSessions } from './http-sessions.ts';
 import type { RateLimit } from './rate-limit.ts';
+import { NOT_SERVED } from './replicas/forward.ts';
 import type { Routing } from './replicas/routing.ts';
 import { type Refusal, refuse, sendJson } from './reply.ts';
 import { readBody } from './request-body.ts';
@@ -116,12 +117,16 @@ export class McpEndpoint {
   }
 
   #admit({ principal }: Caller, request: IncomingMessage): Refusal | null {
+    const isForwarded = this.#options.routing?.isForwarded(request) ?? false;
     if (this.#draining) {
-      const headers = { 'retry-after': '5', connection: 'close' };
+      const headers = {
+        ...{ 'retry-after': '5', connection: 'close' },
+        ...(isForwarded && { [NOT_SERVED]: 'true' }),
+      };
       return { status: 503, message: 'The server is shutting down; reconnect later.', headers };
     }
     // The replica that received the request has counted it.
-    if (this.#options.routing?.isForwarded(request)) return null;
+    if (isForwarded) return null;
     const seconds = this.#options.rateLimit?.take(principal, performance.now()) ?? null;
     if (seconds === null) return null;
     const message = `Too many requests; try again in ${seconds} s.`;

@@ -1,16 +1,9 @@
-import { once } from 'node:events';
-import {
-  createServer as createHttpServer,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SessionEndReason } from '../../registry/types.ts';
 import { Lazy } from '../../shared/async/lazy.ts';
 import { type Clock, completesWithin, systemClock } from '../../shared/clock.ts';
-import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import { SandboxError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { isLoopback } from '../../shared/network/loopback.ts';
 import type { Replica } from '../../shared/store/replica.ts';
@@ -24,6 +17,7 @@ import { RepositoryNames } from './git/repository-names.ts';
 import { SharedRepositoryNames } from './git/shared-repository-names.ts';
 import { checkHost, type HostRules } from './host-check.ts';
 import { HttpSessions, type HttpSessionsOptions } from './http-sessions.ts';
+import { listen, stopAccepting, urlOf } from './listener.ts';
 import { McpEndpoint } from './mcp-endpoint.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { checkMetricsAccess } from './metrics/metrics-access.ts';
@@ -31,6 +25,7 @@ import type { IssuerKeysOptions } from './oauth/issuer-keys.ts';
 import type { OAuth } from './oauth/oauth.ts';
 import { scopeCheck } from './oauth/scope-check.ts';
 import { offeredScopes, type Scope } from './oauth/scopes.ts';
+import { ForwardedHeaders } from './previews/forwarded-headers.ts';
 import { PreviewProxy, type PreviewProxyOptions } from './previews/preview-proxy.ts';
 import { Previews } from './previews/previews.ts';
 import { serveUpgrades } from './previews/upgrades.ts';
@@ -38,6 +33,7 @@ import { RateLimit } from './rate-limit.ts';
 import { replicaAddress } from './replicas/replica-address.ts';
 import { ReplicaService } from './replicas/replica-service.ts';
 import { refuse, sendJson } from './reply.ts';
+import { routeOf } from './routes.ts';
 import { type SignalSource, shutdownSignals } from './shutdown-signals.ts';
 import type { Tracing, TracingOptions } from './tracing/tracing.ts';
 
@@ -132,17 +128,17 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     rateLimit: rateLimit === null ? null : new RateLimit(rateLimit),
     ...(options.maxMessageBytes !== undefined && { maxMessageBytes: options.maxMessageBytes }),
   });
-  const route = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const [path] = (request.url ?? '').split('?');
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     if (previews?.concerns(request)) return previews.handle(request, response);
-    if (path === '/healthz') return endpoint.health(response);
+    const route = routeOf(request.url ?? '', (path) => oauth?.resource.isMetadataPath(path) ?? false);
+    if (route === 'health') return endpoint.health(response);
     const refused = checkHost(request.headers, rules);
     if (refused !== null) return refuse(response, refused);
-    if (path?.startsWith(GIT_PATH)) return git.handle(request, response);
-    if (path === '/metrics') return sendMetrics(request, response, metrics, config.http.metricsDigest);
+    if (route === 'git') return git.handle(request, response);
+    if (route === 'metrics') return sendMetrics(request, response, metrics, config.http.metricsDigest);
     if (allowCrossOrigin(request, response)) return;
-    if (oauth?.resource.isMetadataPath(path)) return sendJson(response, 200, oauth.resource.metadata);
-    if (path === '/mcp') {
+    if (route === 'metadata' && oauth !== null) return sendJson(response, 200, oauth.resource.metadata);
+    if (route === 'mcp') {
       await joined;
       return endpoint.handle(request, response);
     }
@@ -158,7 +154,7 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   const listener = (request: IncomingMessage, response: ServerResponse): void => {
     metrics.watchResponse(response);
     response.on('error', (error) => log.debug({ err: error }, 'response not sent'));
-    route(request, response).catch((error: unknown) => {
+    answer(request, response).catch((error: unknown) => {
       if (error instanceof SandboxError && error.code === 'unavailable') {
         log.warn({ err: error }, 'request refused');
         const message = `${error.message} ${error.hint}`;
@@ -187,7 +183,7 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   endpoint.drain();
   // Those whom nobody else serves are told so: a connection that is not accepted, or is closed while a request is
   // on its way, leaves its client without an answer.
-  if (replicas !== null) server.close();
+  if (replicas !== null) await stopAccepting(server);
   const answered = Promise.all([sessions.answered(), stateless.ifUsed((requests) => requests.answered())]);
   await completesWithin(clock, options.drainMs ?? DRAIN_MS, Promise.race([answered, second]));
   await replicas?.stop();
@@ -207,11 +203,12 @@ function openPreviews(
   url: string,
   access: Pick<PreviewProxyOptions, 'authenticate' | 'requiresToken' | 'checkScopes'>,
 ): PreviewProxy | null {
-  const { previewHost: host, previewAccess } = config.http;
+  const { previewHost: host, previewAccess, trustedProxies } = config.http;
   if (host === null) return null;
+  const forwarded = new ForwardedHeaders(trustedProxies);
   const previews = new Previews({ registry, host, url });
   registry.publishPorts((port) => previews.urlOf(port));
-  return new PreviewProxy({ previews, ownerOnly: previewAccess === 'owner', ...access, log });
+  return new PreviewProxy({ previews, forwarded, ownerOnly: previewAccess === 'owner', ...access, log });
 }
 
 function openGit(
@@ -279,22 +276,4 @@ function recoverRegularly(
     recoverRegularly({ registry, log, clock }, signal);
   };
   clock.setTimeout(() => void recover(), RECOVERY_MS);
-}
-
-async function listen(server: Server, host: string, port: number): Promise<void> {
-  server.listen(port, host);
-  try {
-    await once(server, 'listening');
-  } catch (error) {
-    const code = systemErrorCode(error) ?? 'unknown error';
-    throw new SandboxError('unavailable', `Cannot listen on ${host}, port ${port} (${code}).`, {
-      hint: 'Choose another address with --host and --port, or stop the program that uses this one.',
-      cause: error,
-    });
-  }
-}
-
-function urlOf(host: string, address: AddressInfo | string | null): string {
-  const port = typeof address === 'object' ? address?.port : null;
-  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
 }

@@ -106,7 +106,10 @@ async function startProxy(proxy: Proxy, upstream: string): Promise<{ url: string
 
 /** A web application with an echoing WebSocket, as the engine in memory forwards it. */
 async function startApplication(): Promise<number> {
-  const server = createServer((request, response) => void response.end(`from ${request.headers.host}`));
+  const server = createServer(({ headers }, response) => {
+    const visitor = `${headers['x-forwarded-for']} by ${headers['x-forwarded-proto']}`;
+    response.end(`from ${headers.host} for ${visitor}`);
+  });
   const sockets = new WebSocketServer({ server });
   sockets.on('connection', (socket) => socket.on('message', (data) => socket.send(`echo ${String(data)}`)));
   server.listen(0, '127.0.0.1');
@@ -141,7 +144,11 @@ describe.each([
       return 'done';
     });
     const count = toolOf('count', async ({ text }) => text?.length);
-    const flags = { 'public-url': 'http://sandbox.example', 'preview-host': 'preview.example' };
+    const flags = {
+      'public-url': 'http://sandbox.example',
+      'preview-host': 'preview.example',
+      'trusted-proxy': '127.0.0.1',
+    };
     const server = await startHttp({ tools: [...TOOLS, slow, count], flags });
     const { url, secureUrl } = await startProxy(proxy, new URL(server.url).host);
     const { client } = await connect({ ...server, url });
@@ -173,9 +180,10 @@ describe.each([
         .on('error', reject)
         .end();
     });
-    expect(answered).toContain(`from ${host}`);
+    expect(answered).toBe(`from ${host} for 127.0.0.1, 127.0.0.1 by http`);
     // Caddy does so too, but gets certificates for public names alone.
-    if (program === 'nginx') expect(await getByHttp2(secureUrl, host)).toContain(`from ${host}`);
+    if (program === 'nginx')
+      expect(await getByHttp2(secureUrl, host)).toBe(`from ${host} for 127.0.0.1, 127.0.0.1 by https`);
     const socket = new WebSocket(url.replace('http', 'ws').replace('localhost', '127.0.0.1'), {
       headers: { host },
     });

@@ -161,6 +161,44 @@ describe('previews', () => {
     expect(JSON.stringify(application.seen)).not.toContain(ANN);
   });
 
+  const CLAIMS = {
+    'x-forwarded-for': '192.0.2.1',
+    'x-forwarded-proto': 'https',
+    'x-forwarded-prefix': '/admin',
+    'x-real-ip': '192.0.2.1',
+    forwarded: 'for=192.0.2.1',
+  };
+
+  it.each([
+    ['nobody', {}],
+    ['another address', { 'trusted-proxy': ['192.0.2.1', '::1'] }],
+  ])('say who visits, whatever the visitor says, if %s is trusted', async (_name, flags) => {
+    const { server, preview, application } = await start({ flags });
+    await visit(server.url, preview, { headers: CLAIMS });
+    const headers = { host: preview.host, ...CLAIMS };
+    const socket = new WebSocket(server.url.replace('http', 'ws'), { headers });
+    await once(socket, 'open');
+    socket.terminate();
+    expect(application.seen).toHaveLength(2);
+    for (const seen of application.seen) {
+      expect(seen).toMatchObject({
+        'x-forwarded-for': '127.0.0.1',
+        'x-forwarded-proto': 'http',
+        'x-forwarded-host': preview.host,
+        'x-forwarded-port': preview.port,
+      });
+      expect(Object.keys(seen)).not.toContain('x-forwarded-prefix');
+      expect(JSON.stringify(seen)).not.toContain('192.0.2.1');
+    }
+  });
+
+  it('pass on what a trusted reverse proxy says', async () => {
+    const flags = { 'trusted-proxy': '127.0.0.0/8' };
+    const { server, preview, application } = await start({ flags });
+    await visit(server.url, preview, { headers: CLAIMS });
+    expect(application.seen).toMatchObject([{ ...CLAIMS, 'x-forwarded-for': '192.0.2.1, 127.0.0.1' }]);
+  });
+
   it('pass every token on if the server has none', async () => {
     const { server, preview, application } = await start({ env: {} });
     await visit(server.url, preview, { headers: { authorization: `Bearer ${ANN}` } });

@@ -36,8 +36,8 @@ export class ProtectedResource {
     };
   }
 
-  isMetadataPath(path: string | undefined): boolean {
-    return path !== undefined && this.#paths.includes(path);
+  isMetadataPath(path: string): boolean {
+    return this.#paths.includes(path);
   }
 
   /** The value of `WWW-Authenticate` (RFC 6750 section 3), which leads to the metadata. */

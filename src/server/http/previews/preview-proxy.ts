@@ -4,10 +4,12 @@ import { createProxyServer, type ProxyServer, proxyUpgrade } from 'httpxy';
 import type { Logger } from '../../../shared/log.ts';
 import type { Authenticate, Caller } from '../caller.ts';
 import { type Refusal, refuse } from '../reply.ts';
+import type { ForwardedHeaders } from './forwarded-headers.ts';
 import type { Previews } from './previews.ts';
 
 export interface PreviewProxyOptions {
   previews: Previews;
+  forwarded: ForwardedHeaders;
   /** Only the owner of the sandbox may visit, with a token; else everybody who knows the URL. */
   ownerOnly: boolean;
   authenticate: Authenticate;
@@ -28,7 +30,7 @@ export class PreviewProxy {
   constructor(options: PreviewProxyOptions) {
     this.#options = options;
     // Event streams may be silent for longer than any timeout.
-    this.#proxy = createProxyServer({ xfwd: true, proxyTimeout: 0 });
+    this.#proxy = createProxyServer({ xfwd: false, proxyTimeout: 0 });
   }
 
   /** Whether a request is for a preview, by its `Host`. */
@@ -39,6 +41,7 @@ export class PreviewProxy {
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const admitted = await this.#admit(request);
     if ('refused' in admitted) return refuse(response, admitted.refused);
+    this.#options.forwarded.set(request);
     try {
       await this.#proxy.web(request, response, { target: admitted.target });
     } catch (error) {
@@ -55,8 +58,9 @@ export class PreviewProxy {
       socket.end(`HTTP/1.1 ${admitted.refused.status} Refused\r\nConnection: close\r\n\r\n`);
       return;
     }
+    this.#options.forwarded.set(request);
     try {
-      await proxyUpgrade(admitted.target, request, socket, head, { xfwd: true });
+      await proxyUpgrade(admitted.target, request, socket, head, { xfwd: false });
     } catch (error) {
       this.#options.log.debug({ err: error }, 'preview failed');
       socket.destroy();

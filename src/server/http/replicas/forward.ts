@@ -10,6 +10,8 @@ import { request as sendSecure } from 'node:https';
 import { refuse } from '../reply.ts';
 
 const FORWARDED = 'sandbox-mcp-forwarded';
+/** A replica that is ending says so of a request with which it has done nothing. */
+export const NOT_SERVED = 'sandbox-mcp-not-served';
 /** About one connection, not about the message. */
 const HOP_BY_HOP = ['connection', 'keep-alive', 'transfer-encoding', 'upgrade', 'te', 'trailer', 'expect'];
 /** A machine that is gone does not refuse a connection. */
@@ -23,7 +25,7 @@ export function isForwarded({ headers }: IncomingMessage, secret: string): boole
 
 /**
  * Sends a request to another replica, and its answer back. Null once that is done, or the client has gone; the
- * reason if the replica was not reached, and then nothing was sent to it. One that ends in the middle breaks the
+ * reason if the replica was not reached, or has done nothing with the request. One that ends in the middle breaks the
  * answer, which a client can resume.
  *
  * @param body as it was received; null if there is none
@@ -45,6 +47,10 @@ export async function forward(
     let isConnected = false;
     // A connection that is kept may be closing, and then nobody knows whether the request was received.
     const sent = send(target, { method, headers, agent: false }, (answer) => {
+      if (answer.headers[NOT_SERVED] !== undefined) {
+        answer.resume();
+        return resolve(new Error('It is shutting down.'));
+      }
       const passed = Object.entries(answer.headers).filter(([name]) => !HOP_BY_HOP.includes(name));
       response.writeHead(answer.statusCode ?? 502, Object.fromEntries(passed));
       response.flushHeaders();
@@ -62,8 +68,12 @@ export async function forward(
         clearTimeout(connecting);
       }),
     );
-    sent.once('close', () => clearTimeout(connecting));
-    response.once('close', () => sent.destroy());
+    const stop = (): void => void sent.destroy();
+    response.once('close', stop);
+    sent.once('close', () => {
+      clearTimeout(connecting);
+      response.off('close', stop);
+    });
     sent.once('error', (error) => {
       if (response.headersSent || response.destroyed) return resolve(null);
       if (!isConnected) return resolve(error);

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type RequestListener } from 'node:h
 import { createServer as createSecureServer } from 'node:https';
 import type { Server } from 'node:net';
 import { text } from 'node:stream/consumers';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, it, onTestFinished, vi } from 'vitest';
 import { forward } from '../../../../src/server/http/replicas/forward.ts';
 import { certificateFor } from '../../support/certificate.ts';
@@ -89,4 +90,32 @@ it('can be sent elsewhere if nobody listens, and not once they may have been rec
   const answer = await post(broken.url, 'a body');
   expect([answer.status, answer.headers.get('retry-after')]).toEqual([502, '1']);
   expect(broken.failures).toEqual([null]);
+});
+
+it('can be sent elsewhere by who is ending and has done nothing with them', async () => {
+  const ending = createServer((_request, response) => {
+    response.writeHead(503, { 'sandbox-mcp-not-served': 'true' }).end('shutting down');
+  });
+  const { url, failures } = await startForwarding(`http://127.0.0.1:${await listening(ending)}`);
+  const answer = await post(url, 'a body');
+  expect([answer.status, await answer.text()]).toEqual([503, '']);
+  expect(failures).toEqual([expect.objectContaining({ message: 'It is shutting down.' })]);
+});
+
+it('leave nothing behind that watches the client, however often they are tried', async () => {
+  const closed = createServer();
+  const port = await listening(closed);
+  closed.close();
+  const counts: number[] = [];
+  const server = createServer(async (request, response) => {
+    const target = { url: `http://127.0.0.1:${port}`, secret: SECRET, body: await text(request) };
+    for (let attempt = 0; attempt < 3; attempt++) {
+      await forward(request, response, target);
+      await nextTurn();
+      counts.push(response.listenerCount('close'));
+    }
+    response.end();
+  });
+  await post(`http://127.0.0.1:${await listening(server)}`, 'a body');
+  expect(new Set(counts).size).toBe(1);
 });

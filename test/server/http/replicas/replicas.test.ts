@@ -1,7 +1,9 @@
 /** Replicas in one process, on one engine and one store: who serves a session, and who may end it. */
 import { mkdtemp, rm } from 'node:fs/promises';
+import { connect as connectSocket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text as streamText } from 'node:stream/consumers';
 import { expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { createRegistry } from '../../../../src/registry/registry.ts';
@@ -151,6 +153,34 @@ it('a replica that ends in order leaves its sessions to the others', async () =>
   expect(await infoAt(b, session)).toEqual(before);
   expect(await deleteAt(b, session)).toBe(200);
   expect(await statusOf(engine, sandboxId)).toBe('stopped');
+});
+
+it('a replica that ends answers those whose connections it had not accepted yet', async () => {
+  const { store, a } = await startTwo();
+  const { hostname, port } = new URL(a.url);
+  const secret = await store.read('replicas', 'secret');
+  const body = JSON.stringify(INFO);
+  const send = (more: string): Promise<string> => {
+    const socket = connectSocket(Number(port), hostname);
+    socket.write(
+      `POST /mcp HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ${TOKENS.ann}\r\n${more}` +
+        `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    return streamText(socket);
+  };
+  const fromClients = Array.from({ length: 20 }, () => send(''));
+  const fromReplica = send(`Sandbox-Mcp-Forwarded: ${secret}\r\n`);
+  // The kernel has completed them now; this process accepts none before its next turn.
+  await new Promise<void>((resolve) => process.nextTick(resolve));
+  a.signal();
+  for (const answer of await Promise.all(fromClients)) {
+    expect(answer).toMatch(/^HTTP\/1.1 503 /);
+    expect(answer).not.toContain('sandbox-mcp-not-served');
+  }
+  // So that the other one tries again until it serves the session itself.
+  expect(await fromReplica).toContain('sandbox-mcp-not-served: true');
+  await a.ended;
+  await expect(fetch(`${a.url}/healthz`)).rejects.toThrow();
 });
 
 it('a replica that does not know yet that others have taken over ends nothing', async () => {
