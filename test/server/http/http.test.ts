@@ -264,7 +264,8 @@ describe('bad requests', () => {
 
   it('survives a thousand sessions that are opened and dropped', async () => {
     const clock = new FakeClock();
-    const server = await startHttp({ tools: [echo], clock });
+    const flags = { 'max-sessions': '1000', 'max-principal-sessions': '1000' };
+    const server = await startHttp({ tools: [echo], clock, flags });
     const statuses = new Map<number, number>();
     for (let round = 0; round < 20; round++) {
       const opened = Array.from({ length: 50 }, async () => {
@@ -274,11 +275,8 @@ describe('bad requests', () => {
       });
       await Promise.all(opened);
     }
-    // The rest is over the limit of one principal.
-    expect([...statuses]).toEqual([
-      [200, 250],
-      [503, 750],
-    ]);
+    expect([...statuses]).toEqual([[200, 1_000]]);
+    expect((await post(server, INITIALIZE)).status).toBe(503);
     await expect
       .poll(async () => {
         clock.advance(1_800_001);

@@ -1,13 +1,15 @@
 /** The whole way from an unauthorized client to a tool call, with a real authorization server. */
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import type { OAuthClientProvider } from '@modelcontextprotocol/sdk/client/auth.js';
-import { Client } from '@modelcontextprotocol/sdk/client/index.js';
-import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import { Client as LegacyClient } from '@modelcontextprotocol/sdk/client/index.js';
+import { StreamableHTTPClientTransport as LegacyTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 import { decodeJwt } from 'jose';
 import { expect, it, onTestFinished } from 'vitest';
 import { principalOf } from '../../../src/server/http/oauth/access-token.ts';
 import { textOf, toolOf } from '../support/connected-server.ts';
 import { browse, REDIRECT_URL, startAuthorizationServer } from './support/authorization-server.ts';
 import { startHttp } from './support/http-server.ts';
+import { REVISION } from './support/newest-client.ts';
 
 const who = toolOf('who', async (_args, { session }) => session.principal);
 const change = {
@@ -27,6 +29,7 @@ function clientProvider() {
       client_name: 'test',
       redirect_uris: [REDIRECT_URL],
       token_endpoint_auth_method: 'none',
+      grant_types: ['authorization_code'],
     },
     clientInformation: () => kept.client,
     saveClientInformation: (client) => {
@@ -45,38 +48,64 @@ function clientProvider() {
   return { provider, visited, kept };
 }
 
-it('a client discovers, registers, asks the user, calls, and asks again when a tool needs more', async () => {
-  let resource = '';
-  const { issuer, user } = await startAuthorizationServer(() => resource);
-  const server = await startHttp({ flags: { 'oauth-issuer': issuer }, tools: [who, change] });
-  resource = `${server.url}/mcp`;
-  const { provider, visited, kept } = clientProvider();
-  const connect = async (): Promise<[Client, StreamableHTTPClientTransport]> => {
-    const client = new Client({ name: 'test', version: '1' });
-    const transport = new StreamableHTTPClientTransport(new URL(resource), { authProvider: provider });
-    onTestFinished(() => client.close());
-    return [client, transport];
+type ClientProvider = ReturnType<typeof clientProvider>['provider'];
+
+/** A client that has not connected yet. `finish` takes the parameters of the callback. */
+function legacyClient(url: URL, authProvider: ClientProvider) {
+  const client = new LegacyClient({ name: 'test', version: '1' });
+  const transport = new LegacyTransport(url, { authProvider });
+  onTestFinished(() => client.close());
+  return {
+    connect: () => client.connect(transport),
+    call: async (name: string) => textOf(await client.callTool({ name })),
+    finish: (callback: URLSearchParams) => transport.finishAuth(callback.get('code') ?? ''),
   };
-  const [first, refused] = await connect();
-  await expect(first.connect(refused)).rejects.toThrow('Unauthorized');
-  const [authorization] = visited;
-  expect(authorization?.origin).toBe(issuer);
-  expect(authorization?.searchParams.get('resource')).toBe(resource);
-  expect(authorization?.searchParams.get('scope')).toBe('sandbox:read sandbox:write');
-  expect(authorization?.searchParams.get('code_challenge_method')).toBe('S256');
-  user.refuses = ['sandbox:write'];
-  await refused.finishAuth(await browse(authorization ?? new URL(issuer)));
+}
 
-  const [client, transport] = await connect();
-  await client.connect(transport);
-  const principal = principalOf({ issuer, subject: 'Ann@example.com' });
-  expect(textOf(await client.callTool({ name: 'who' }))).toContain(principal);
+function modernClient(url: URL, authProvider: ClientProvider) {
+  const versionNegotiation = { mode: { pin: REVISION } };
+  const client = new Client({ name: 'test', version: '1' }, { versionNegotiation });
+  const transport = new StreamableHTTPClientTransport(url, { authProvider });
+  onTestFinished(() => client.close());
+  return {
+    connect: () => client.connect(transport),
+    call: async (name: string) => textOf(await client.callTool({ name })),
+    finish: (callback: URLSearchParams) => transport.finishAuth(callback),
+  };
+}
 
-  await expect(client.callTool({ name: 'change' })).rejects.toThrow();
-  expect(visited[1]?.searchParams.get('scope')).toBe('sandbox:read sandbox:write');
-  user.refuses = [];
-  await transport.finishAuth(await browse(visited[1] ?? new URL(issuer)));
-  expect(textOf(await client.callTool({ name: 'change' }))).toContain('changed');
-  expect(decodeJwt(kept.tokens?.access_token ?? '')).toMatchObject({ iss: issuer, aud: resource });
-  expect(server.logged()).not.toContain(kept.tokens?.access_token);
-});
+it.each([
+  ['legacy', legacyClient],
+  ['modern', modernClient],
+])(
+  'a client discovers, registers, asks the user, calls, and asks again when a tool needs more: %s',
+  async (_era, clientAt) => {
+    let resource = '';
+    const { issuer, user } = await startAuthorizationServer(() => resource);
+    const server = await startHttp({ flags: { 'oauth-issuer': issuer }, tools: [who, change] });
+    resource = `${server.url}/mcp`;
+    const { provider, visited, kept } = clientProvider();
+    const refused = clientAt(new URL(resource), provider);
+    await expect(refused.connect()).rejects.toThrow();
+    const [authorization] = visited;
+    expect(authorization?.origin).toBe(issuer);
+    expect(authorization?.searchParams.get('resource')).toBe(resource);
+    expect(authorization?.searchParams.get('scope')).toBe('sandbox:read sandbox:write');
+    expect(authorization?.searchParams.get('code_challenge_method')).toBe('S256');
+    user.refuses = ['sandbox:write'];
+    await refused.finish(await browse(authorization));
+
+    const client = clientAt(new URL(resource), provider);
+    await client.connect();
+    const principal = principalOf({ issuer, subject: 'Ann@example.com' });
+    expect(await client.call('who')).toContain(principal);
+
+    await expect(client.call('change')).rejects.toThrow();
+    expect(visited[1]?.searchParams.get('scope')).toBe('sandbox:read sandbox:write');
+    user.refuses = [];
+    await client.finish(await browse(visited[1]));
+    expect(await client.call('change')).toContain('changed');
+    expect(decodeJwt(kept.tokens?.access_token ?? '')).toMatchObject({ iss: issuer, aud: resource });
+    expect(server.logged()).not.toContain(kept.tokens?.access_token);
+  },
+);

@@ -95,15 +95,18 @@ async function consent(
   return provider.interactionFinished(request, response, result, { mergeWithLastSubmission: true });
 }
 
-/** A browser that follows redirects from the authorization request to the client's callback: the code. */
-export async function browse(authorizationUrl: URL): Promise<string> {
+/**
+ * A browser that follows redirects from the authorization request to the client's callback, which gets a code in
+ * these parameters.
+ */
+export async function browse(authorizationUrl: URL | undefined): Promise<URLSearchParams> {
+  if (authorizationUrl === undefined) throw new Error('nobody was asked');
   const cookies = new Map<string, string>();
   let url = authorizationUrl;
   for (let step = 0; step < 10; step++) {
     if (url.href.startsWith(REDIRECT_URL)) {
-      const code = url.searchParams.get('code');
-      if (code === null) throw new Error(`no code: ${url.search}`);
-      return code;
+      if (!url.searchParams.has('code')) throw new Error(`no code: ${url.search}`);
+      return url.searchParams;
     }
     const cookie = [...cookies].map((entry) => entry.join('=')).join('; ');
     const response = await fetch(url, { redirect: 'manual', headers: { cookie } });
