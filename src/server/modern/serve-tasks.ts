@@ -36,7 +36,7 @@ const UNKNOWN =
 type FindTask = (taskId: string, context: ServerContext) => Promise<FoundTask | null>;
 
 /** Answers `tasks/get`, `tasks/update` and `tasks/cancel`. */
-export function serveTasks(server: Server, tasks: Tasks, findElsewhere: FindTask): void {
+export function serveTasks(server: Server, tasks: Tasks, findById: FindTask): void {
   const find = async (taskId: string, context: ServerContext): Promise<FoundTask> => {
     if (!declaresTasks(context)) {
       const requiredCapabilities = { extensions: { [TASKS_EXTENSION]: {} } };
@@ -44,7 +44,7 @@ export function serveTasks(server: Server, tasks: Tasks, findElsewhere: FindTask
     }
     const state = tasks.get(taskId);
     if (state !== null) return { state, cancel: async () => void tasks.cancel(taskId) };
-    const found = await findElsewhere(taskId, context);
+    const found = await findById(taskId, context);
     if (found !== null) return found;
     throw new ProtocolError(ProtocolErrorCode.InvalidParams, UNKNOWN);
   };
