@@ -10,6 +10,7 @@ import { join, posix } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { SandboxError, systemErrorCode } from '../shared/errors.ts';
+import type { ByteLimit } from './byte-limit.ts';
 import { printable } from './tar/tar-header.ts';
 import { readTar, type TarEntry } from './tar/tar-reader.ts';
 import { isUsablePath } from './unpacker.ts';
@@ -50,11 +51,22 @@ export class ImageParts {
   readonly #links = new Map<string, string>();
   #stored = 0;
 
-  /** Stores the parts of an archive in `directory`. Null if the archive is not an image. */
-  static async ofArchive(source: AsyncIterable<Uint8Array>, directory: string): Promise<ImageParts | null> {
+  /**
+   * Stores the parts of an archive in `directory`. Null if the archive is not an image.
+   * @param limit of the source's bytes, which also gets the holes of sparse files
+   */
+  static async ofArchive(
+    source: AsyncIterable<Uint8Array>,
+    directory: string,
+    limit: ByteLimit,
+  ): Promise<ImageParts | null> {
     const parts = new ImageParts();
     try {
-      await readTar(source, (entry) => parts.#keep(entry, directory));
+      await readTar(
+        source,
+        (entry) => parts.#keep(entry, directory),
+        (holes) => limit.add(holes),
+      );
     } catch (error) {
       if (error instanceof UnsuitableImageError) return null;
       throw error;

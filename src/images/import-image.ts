@@ -63,9 +63,10 @@ async function build(
   const { arch } = store.host;
   const { archive, inPlace, image, maxBytes } = request;
   // Unpacking the parts has a limit of its own, separate from the one on storing them.
+  const limit = new ByteLimit(maxBytes);
   const parts = inPlace
     ? await ImageParts.ofDirectory(archive)
-    : await ImageParts.ofArchive(openArchive(archive, new ByteLimit(maxBytes), signal), staging.scratch);
+    : await ImageParts.ofArchive(openArchive(archive, limit, signal), staging.scratch, limit);
   const stored = parts === null ? null : await readStoredImage(parts, arch, image ?? null);
   requireFitting(stored, request, arch);
   return buildRootfs(store, staging, stored ?? { archive }, maxBytes, signal);

@@ -64,8 +64,7 @@ describe('sparse files', needs('GNU tar', isGnu), () => {
       ...options,
       '-C',
       join(folder, 'root'),
-      'usr',
-      'etc',
+      ...['usr/sparse', 'usr/zeros', 'etc'],
     ];
     const { stdout, stderr, status } = spawnSync('tar', words, { maxBuffer: 1e9 });
     if (status !== 0) throw new Error(String(stderr));
