@@ -35,6 +35,7 @@ const TESTED_PROGRAMS = {
   crun: 'crun',
   runc: 'runc',
   newuidmap: 'uidmap',
+  bindfs: 'bindfs',
   busybox: 'busybox-static',
   mmdebstrap: 'mmdebstrap',
   git: 'git',
@@ -51,6 +52,7 @@ const TESTED_PROGRAMS = {
   'docker-registry': 'docker-registry',
   nginx: 'nginx-light',
   caddy: 'caddy',
+  'redis-server': 'redis-server',
   ...crossCompiler(),
 };
 
