@@ -53,6 +53,7 @@ const TESTED_PROGRAMS = {
   nginx: 'nginx-light',
   caddy: 'caddy',
   'redis-server': 'redis-server',
+  stress: 'stress',
   ...crossCompiler(),
 };
 
@@ -61,9 +62,6 @@ function crossCompiler() {
   const other = process.arch === 'arm64' ? 'x64' : 'arm64';
   return { [AGENT_COMPILERS[other].cross]: AGENT_COMPILERS[other].packages };
 }
-
-/** What `npm run test:slow` needs in addition. */
-const SLOWING_PROGRAMS = { stress: 'stress' };
 
 /** What `npm run test:container` needs in addition. */
 const CONTAINER_PROGRAMS = { dockerd: 'docker.io', docker: 'docker.io', podman: 'podman' };
@@ -99,7 +97,6 @@ try {
   }
   if (process.argv.includes('--tests')) installPrograms(TESTED_PROGRAMS);
   if (process.argv.includes('--container')) installPrograms(CONTAINER_PROGRAMS);
-  if (process.argv.includes('--slow')) installPrograms(SLOWING_PROGRAMS);
 } catch (error) {
   console.error(`prepare: ${error instanceof Error ? error.message : error}`);
   process.exit(1);
