@@ -84,7 +84,16 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
     // A patch has what an apply would write.
     const { diff } = await call('sandbox_changes', { format: 'patch' });
     expect(diff).toBe('diff --git "a/a\\012b" "b/a\\012b"\n');
-    expect(await call('sandbox_apply_changes', { paths: ['c'] })).toMatchObject({ applied: [] });
+    const refusing = await call('sandbox_apply_changes', { paths: ['c', '.git'] });
+    expect(refusing).toMatchObject({
+      counts: { applied: 0, refused: 2 },
+      refused: [
+        { path: 'c', refused: 'it was changed on the host' },
+        { path: '.git', status: null },
+      ],
+    });
+    // Not that nothing has changed in there.
+    expect(refusing.text).toContain('nothing there can be applied: not .git (fetch commits from git_url)');
     // What was interrupted is finished before the list that the user agrees to.
     expect(calls).toEqual(['changes', 'finishApply', 'changes']);
     expect(questions).toEqual([]);

@@ -1,9 +1,8 @@
 /** Downloads a blob to a file: resumed after an interruption, and verified by size and digest. */
-import { createHash, type Hash } from 'node:crypto';
-import { type FileHandle, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
-import { diskFullError } from '../../shared/fs/disk-full.ts';
 import type { Answer } from './http.ts';
+import { PartialBlob } from './partial-blob.ts';
 import type { RegistryClient } from './registry-client.ts';
 import { TransientError, untrustworthy } from './registry-errors.ts';
 
@@ -11,61 +10,6 @@ import { TransientError, untrustworthy } from './registry-errors.ts';
 export interface Blob {
   digest: string;
   size: number;
-}
-
-/** The part of a file that has been written. */
-class Partial {
-  readonly #file: FileHandle;
-  readonly #onBytes: (bytes: number) => void;
-  #hash: Hash = createHash('sha256');
-  #bytes = 0;
-
-  constructor(file: FileHandle, onBytes: (bytes: number) => void) {
-    this.#file = file;
-    this.#onBytes = onBytes;
-  }
-
-  get bytes(): number {
-    return this.#bytes;
-  }
-
-  async add(chunk: Uint8Array): Promise<void> {
-    const written = this.#write(chunk);
-    // Meanwhile: another thread writes.
-    this.#hash.update(chunk);
-    try {
-      await written;
-    } catch (error) {
-      // The hash is ahead of the file now: another attempt starts anew.
-      this.restart();
-      throw error;
-    }
-    this.#bytes += chunk.length;
-    this.#onBytes(chunk.length);
-  }
-
-  async #write(chunk: Uint8Array): Promise<void> {
-    const start = this.#bytes;
-    try {
-      for (let done = 0; done < chunk.length; ) {
-        const { bytesWritten } = await this.#file.write(chunk, done, chunk.length - done, start + done);
-        done += bytesWritten;
-      }
-    } catch (error) {
-      throw diskFullError(error);
-    }
-  }
-
-  /** Discards what was written: the registry sends the blob from its start. */
-  restart(): void {
-    this.#onBytes(-this.#bytes);
-    this.#hash = createHash('sha256');
-    this.#bytes = 0;
-  }
-
-  digest(): string {
-    return `sha256:${this.#hash.copy().digest('hex')}`;
-  }
 }
 
 /** Where the content of a partial answer starts (RFC 9110, `Content-Range`). */
@@ -88,7 +32,7 @@ export async function downloadBlob(
 ): Promise<void> {
   const file = await open(path, 'wx', 0o600);
   try {
-    const partial = new Partial(file, onBytes);
+    const partial = new PartialBlob(file, onBytes);
     const read = async (answer: Answer): Promise<void> => {
       const start = startOf(answer);
       if (start === 0) partial.restart();

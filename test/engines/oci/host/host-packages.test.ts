@@ -203,6 +203,22 @@ describe('the /var of packages', () => {
     const variable = (await packageVariable(await template())) ?? 'none';
     expect(await readlink(join(variable, 'spool'))).toBe('../data/spool');
   });
+
+  it(
+    'has those of services without what this user may not list',
+    needs('an ordinary user', !isRoot),
+    async () => {
+      await put('var/lib/dpkg/status', stanza('server', 'installed'));
+      await put('var/log/private/data', 'mine');
+      await chmod(join(host, 'var/log'), 0o000);
+      try {
+        const variable = (await packageVariable(await template())) ?? 'none';
+        expect(await readdir(join(variable, 'log'))).toEqual(['apt']);
+      } finally {
+        await chmod(join(host, 'var/log'), 0o700);
+      }
+    },
+  );
 });
 
 describe('the package database', () => {
