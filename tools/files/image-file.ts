@@ -1,9 +1,6 @@
-import { GIF } from 'image-size/types/gif';
-import { JPG } from 'image-size/types/jpg';
-import { PNG } from 'image-size/types/png';
-import { WEBP } from 'image-size/types/webp';
 import type { SandboxHandle } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
+import { FORMATS } from './image-size.ts';
 
 /** In base64 this is the 5 MB that model providers take. */
 const MAX_IMAGE_BYTES = 3_750_000;
@@ -17,17 +14,6 @@ const SLICE_BYTES = 1_048_576;
  * the work.
  */
 const MAX_HEADER_BYTES = 524_288;
-
-/**
- * The formats that models accept. Each handler is imported separately, so that no other parser reads
- * untrusted bytes.
- */
-const FORMATS = [
-  { mimeType: 'image/png', handler: PNG, minBytes: 33 },
-  { mimeType: 'image/jpeg', handler: JPG, minBytes: 4 },
-  { mimeType: 'image/gif', handler: GIF, minBytes: 10 },
-  { mimeType: 'image/webp', handler: WEBP, minBytes: 30 },
-] as const;
 
 export interface ImageInfo {
   mimeType: (typeof FORMATS)[number]['mimeType'];
@@ -47,11 +33,11 @@ export interface ImageFile extends ImageInfo {
  */
 export function imageInfo(data: Buffer): ImageInfo | null {
   const header = data.subarray(0, MAX_HEADER_BYTES);
-  for (const { mimeType, handler, minBytes } of FORMATS) {
+  for (const { mimeType, minBytes, isFormat, size } of FORMATS) {
     if (header.length < minBytes) continue;
     try {
-      if (!handler.validate(header)) continue;
-      const { width, height } = handler.calculate(header);
+      if (!isFormat(header)) continue;
+      const { width = 0, height = 0 } = size(header) ?? {};
       return isSize(width) && isSize(height) ? { mimeType, width, height } : null;
     } catch {
       return null;
@@ -70,7 +56,7 @@ function isSize(pixels: number): boolean {
  * @throws `invalid_argument` if it has too many bytes or pixels
  */
 export async function readImage(
-  handle: SandboxHandle,
+  handle: { files: Pick<SandboxHandle['files'], 'read'> },
   { path, cwd = null }: { path: string; cwd?: string | null | undefined },
   signal: AbortSignal,
 ): Promise<ImageFile | null> {
