@@ -1,13 +1,7 @@
 /** Clients that break the protocol or use it in unusual ways, over the real streams. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { temporaryFolder } from '../tools/support/temporary-folder.ts';
 import {
+  call,
   initialize,
   initialized,
   type RawServer,
@@ -21,17 +15,6 @@ const MAX_LINE_BYTES = 32 * MEGABYTE;
 
 /** Exits by itself: with 0, or 1 if the machine was too slow to end everything in time. */
 const EXITED = [expect.any(Number), null];
-
-let lastId = 1_000;
-
-/** The data of a tool's answer. */
-async function call(server: RawServer, name: string, args: object = {}): Promise<Record<string, unknown>> {
-  lastId += 1;
-  server.send(request(lastId, 'tools/call', { name, arguments: args }));
-  const result = Object((await server.until(lastId)).at(-1)?.result);
-  expect(result).not.toMatchObject({ isError: true });
-  return result.structuredContent;
-}
 
 /** A ping whose line has exactly this many bytes. */
 function pingOf(id: number, bytes: number): string {
@@ -207,90 +190,4 @@ describe('a client that reads nothing', () => {
     server.process.stdin.destroy();
     expect(await server.exited).toEqual(EXITED);
   });
-});
-
-describe('a client that starts two servers at once on one state directory and kills them', () => {
-  const KILL_AFTER_MS = [0, 5, 20, 40];
-  const WAYS = ['SIGTERM', 'SIGKILL', 'end'] as const;
-
-  /** Starts two servers, and ends both this many milliseconds after their answers. */
-  async function probe(stateDir: string, way: (typeof WAYS)[number], afterMs: number): Promise<void> {
-    const servers = await Promise.all([rawServer(stateDir), rawServer(stateDir)]);
-    await Promise.all(
-      servers.map(async (server) => {
-        server.send(request('probe', 'server/discover'));
-        await server.next();
-        await delay(afterMs);
-        if (way === 'end') server.process.stdin.end();
-        else server.process.kill(way);
-        if (server.process.exitCode === null && server.process.signalCode === null)
-          await once(server.process, 'exit');
-      }),
-    );
-  }
-
-  it.each(WAYS)('harms no sandbox and leaves no file: %s', async (way) => {
-    const server = await initialized();
-    const created = await call(server, 'sandbox_create');
-    const command = await call(server, 'sandbox_run_command_detached', { cmd: 'sleep', args: ['1000'] });
-    await probe(server.stateDir, way, 40);
-    const files = await filesOf(server.stateDir);
-    for (const afterMs of KILL_AFTER_MS) await probe(server.stateDir, way, afterMs);
-    expect(await filesOf(server.stateDir)).toEqual(files);
-    expect(await call(server, 'sandbox_get')).toMatchObject({
-      sandbox_id: created['sandbox_id'],
-      status: 'running',
-    });
-    const { command_id } = command;
-    expect(await call(server, 'sandbox_get_command', { command_id })).toMatchObject({ status: 'running' });
-    expect(await call(server, 'sandbox_run_command', { cmd: 'true' })).toMatchObject({ exit_code: 0 });
-  });
-
-  it('pays for two answers, not for two servers', async () => {
-    const home = await temporaryFolder();
-    const stateDir = join(home, 's');
-    const ROUNDS = 4;
-    let [probed, idle] = [0, 0];
-    for (let round = 0; round < ROUNDS; round += 1) {
-      const plain = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e6); console.log()']);
-      await once(plain.stdout, 'data');
-      idle += await processorTicks(plain.pid);
-      plain.kill('SIGKILL');
-      const servers = await Promise.all([rawServer(stateDir), rawServer(stateDir)]);
-      for (const server of servers) server.send(initialize('probe'));
-      for (const server of servers) await server.next();
-      for (const {
-        process: { pid },
-      } of servers) {
-        probed += await processorTicks(pid);
-        expect(await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).toBe('');
-      }
-      for (const server of servers) server.process.kill('SIGKILL');
-      await Promise.all(servers.map(({ exited }) => exited));
-    }
-    expect(existsSync(stateDir)).toBe(false);
-    // Twice that of a Node that does nothing; a server that is loaded costs more than ten times as much.
-    expect(probed / 2).toBeLessThanOrEqual(4 * idle);
-  });
-
-  /** User and system time so far, in ticks of 10 ms. */
-  async function processorTicks(pid: number | undefined): Promise<number> {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-    // The fields after the name, which is in brackets and may hold anything, start with the third.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return Number(fields[11]) + Number(fields[12]);
-  }
-
-  async function filesOf(directory: string): Promise<string[]> {
-    const paths: string[] = [];
-    for (const entry of await readdir(directory, { withFileTypes: true })) {
-      const path = join(directory, entry.name);
-      paths.push(path);
-      // What a killed server was about to remove stays until the next recovery. The kernel lets nobody but root
-      // into the working directory of an overlay.
-      if (entry.isDirectory() && !['trash', 'work'].includes(entry.name))
-        paths.push(...(await filesOf(path)));
-    }
-    return paths.toSorted();
-  }
 });

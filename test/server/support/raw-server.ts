@@ -98,3 +98,18 @@ export async function residentBytes(pid: number | undefined): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1_024;
 }
+
+let lastId = 1_000;
+
+/** The data of a tool's answer. */
+export async function call(
+  server: RawServer,
+  name: string,
+  args: object = {},
+): Promise<Record<string, unknown>> {
+  lastId += 1;
+  server.send(request(lastId, 'tools/call', { name, arguments: args }));
+  const result = Object((await server.until(lastId)).at(-1)?.result);
+  expect(result).not.toMatchObject({ isError: true });
+  return result.structuredContent;
+}
