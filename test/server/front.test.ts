@@ -48,6 +48,13 @@ const modern = (method: string, id: unknown, params: object = {}, meta: object =
   method,
   params: { ...params, _meta: { ...META, ...meta } },
 });
+const CLAUDE_CODE = {
+  name: 'claude-code',
+  title: 'Claude Code',
+  version: '2.1.289',
+  description: 'A tool for code',
+  websiteUrl: 'not checked',
+};
 const DISCOVER = modern('server/discover', 'd');
 const MODERN_LIST = modern('tools/list', 2);
 
@@ -125,6 +132,25 @@ describe('the front', () => {
     },
   );
 
+  it('answers agent programs that say more about themselves', async () => {
+    const claude = initialize({
+      clientInfo: CLAUDE_CODE,
+      capabilities: { roots: { listChanged: true }, elicitation: { form: {}, url: {} } },
+    });
+    expect(await expectSame([claude, INITIALIZED, TOOLS_LIST])).toBe(2);
+    const codex = initialize({
+      clientInfo: { name: 'codex-mcp-client', title: 'Codex', version: '0.171.0' },
+      capabilities: { experimental: { 'codex/auth-change': {} }, elicitation: { form: {}, url: {} } },
+    });
+    for (const progressToken of [0, 'list'])
+      expect(
+        await expectSame([codex, INITIALIZED, { ...TOOLS_LIST, params: { _meta: { progressToken } } }]),
+      ).toBe(2);
+    const _meta = { ...META, 'io.modelcontextprotocol/clientInfo': CLAUDE_CODE };
+    const asked = [DISCOVER, MODERN_LIST].map((request) => ({ ...request, params: { _meta } }));
+    expect(await expectSame(asked)).toBe(2);
+  });
+
   it.each(['2024-10-07', '2024-11-05', '2025-03-26', '2025-11-25', '1999-01-01', ''])(
     'negotiates protocol version %j',
     async (protocolVersion) => {
@@ -150,7 +176,17 @@ describe('the front', () => {
       [initialize({ capabilities: { roots: { listChanged: null } } }), ...START],
       0,
     ],
-    ['unknown capabilities', [initialize({ capabilities: { experimental: { a: {} } } }), ...START], 0],
+    ['unknown capabilities', [initialize({ capabilities: { other: {} } }), ...START], 0],
+    [
+      'experiments with settings',
+      [initialize({ capabilities: { experimental: { a: { b: 1 } } } }), ...START],
+      0,
+    ],
+    [
+      'experiments that are no objects',
+      [initialize({ capabilities: { experimental: { a: 1 } } }), ...START],
+      0,
+    ],
     ['no client', [initialize({ clientInfo: undefined }), ...START], 0],
     ['a client without a version', [initialize({ clientInfo: { name: 'a' } }), ...START], 0],
     [
@@ -161,7 +197,17 @@ describe('the front', () => {
     ['a list with a cursor', [initialize(), { ...TOOLS_LIST, params: { cursor: 'x' } }, PING], 1],
     ['a list with a wrong cursor', [initialize(), { ...TOOLS_LIST, params: { cursor: 5 } }, PING], 1],
     ['a list with parameters that are no object', [initialize(), { ...TOOLS_LIST, params: [] }], 1],
-    ['a list with _meta', [initialize(), { ...TOOLS_LIST, params: { _meta: { progressToken: 1 } } }], 1],
+    ['a list with other _meta', [initialize(), { ...TOOLS_LIST, params: { _meta: { a: 1 } } }], 1],
+    [
+      'a list with a wrong progress token',
+      [initialize(), { ...TOOLS_LIST, params: { _meta: { progressToken: 1.5 } } }],
+      1,
+    ],
+    [
+      'a description that is no text',
+      [initialize({ clientInfo: { ...CLAUDE_CODE, description: 1 } }), ...START],
+      0,
+    ],
     ['another version of JSON-RPC', [initialize(), { ...TOOLS_LIST, jsonrpc: '1.0' }], 1],
     ['an unknown method', [initialize(), { ...TOOLS_LIST, method: 'resources/list' }, TOOLS_LIST], 1],
     ['an unknown notification', [initialize(), { ...INITIALIZED, method: 'notifications/x' }, TOOLS_LIST], 1],

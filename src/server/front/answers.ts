@@ -89,7 +89,7 @@ export class FrontAnswers {
       const result = this.#client === null ? this.#initialize(params) : null;
       return result === null ? null : { reply: reply(result), replay: true, last: false };
     }
-    if (this.#client === null || !isEmpty(params)) return null;
+    if (this.#client === null || !isPlainParams(params)) return null;
     if (method === 'ping') return { reply: reply('{}'), replay: false, last: false };
     if (method === 'tools/list')
       return { reply: reply(this.#tools(this.#client)), replay: false, last: true };
@@ -156,6 +156,14 @@ function parsed(line: string): Record<string, unknown> | null {
   } catch {
     return null;
   }
+}
+
+/** Nothing, or what asks for progress, of which there is none. */
+function isPlainParams(params: unknown): boolean {
+  if (isEmpty(params)) return true;
+  if (!isObject(params) || !hasOnly(params, ['_meta'])) return false;
+  const { _meta: meta } = params;
+  return isObject(meta) && hasOnly(meta, ['progressToken']) && isId(meta['progressToken']);
 }
 
 function isId(value: unknown): boolean {

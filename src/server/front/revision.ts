@@ -56,15 +56,17 @@ export function isPlainEnvelope(params: unknown): boolean {
 
 /** An `Implementation` of the protocol of the usual shape. */
 export function isPlainClient(value: unknown): value is { name: string; version: string } {
-  if (!isObject(value) || !hasOnly(value, ['name', 'version', 'title'])) return false;
-  const { name, version, title = '' } = value;
-  return [name, version, title].every((text) => typeof text === 'string');
+  const fields = ['name', 'version', 'title', 'description', 'websiteUrl'];
+  if (!isObject(value) || !hasOnly(value, fields)) return false;
+  const { name, version } = value;
+  return [name, version, ...Object.values(value)].every((text) => typeof text === 'string');
 }
 
 /** Capabilities of the usual shape, in any revision; others are checked by the server. */
 export function isPlainCapabilities(value: unknown): boolean {
-  if (!isObject(value) || !hasOnly(value, ['roots', 'sampling', 'elicitation', 'extensions'])) return false;
-  const { roots = {}, sampling = {}, elicitation = {}, extensions = {} } = value;
+  const fields = ['roots', 'sampling', 'elicitation', 'extensions', 'experimental'];
+  if (!isObject(value) || !hasOnly(value, fields)) return false;
+  const { roots = {}, sampling = {}, elicitation = {}, extensions = {}, experimental = {} } = value;
   return (
     isObject(roots) &&
     hasOnly(roots, ['listChanged']) &&
@@ -73,8 +75,7 @@ export function isPlainCapabilities(value: unknown): boolean {
     isObject(elicitation) &&
     hasOnly(elicitation, ['form', 'url']) &&
     Object.values(elicitation).every(isEmpty) &&
-    isObject(extensions) &&
-    Object.values(extensions).every(isEmpty)
+    [extensions, experimental].every((named) => isObject(named) && Object.values(named).every(isEmpty))
   );
 }
 
