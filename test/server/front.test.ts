@@ -3,7 +3,6 @@ import { createInterface } from 'node:readline';
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { TOOLSETS } from '../../src/config/config.ts';
-import { plainFlags } from '../../src/config/plain-flags.ts';
 import { FrontAnswers, type FrontConfig } from '../../src/server/front/answers.ts';
 import { answerFirst, type Handover } from '../../src/server/front/front.ts';
 import { prebuiltList } from '../../src/server/front/prebuilt-list.ts';
@@ -147,8 +146,8 @@ describe('the front', () => {
         await expectSame([codex, INITIALIZED, { ...TOOLS_LIST, params: { _meta: { progressToken } } }]),
       ).toBe(2);
     const _meta = { ...META, 'io.modelcontextprotocol/clientInfo': CLAUDE_CODE };
-    const asked = [DISCOVER, MODERN_LIST].map((request) => ({ ...request, params: { _meta } }));
-    expect(await expectSame(asked)).toBe(2);
+    const requests = [DISCOVER, MODERN_LIST].map((request) => ({ ...request, params: { _meta } }));
+    expect(await expectSame(requests)).toBe(2);
   });
 
   it.each(['2024-10-07', '2024-11-05', '2025-03-26', '2025-11-25', '1999-01-01', ''])(
@@ -286,42 +285,5 @@ describe('the front', () => {
     input.end(`${JSON.stringify(initialize())}\n`);
     await ended;
     expect(String(output.read())).toContain('"protocolVersion":"2025-06-18"');
-  });
-});
-
-describe('plainFlags', () => {
-  it('reads flags with their values', () => {
-    const flags = plainFlags(
-      ['--toolsets', 'core', '--allow-dir=/a', '--allow-dir', '/b', '--read-only'],
-      {},
-    );
-    expect([...(flags ?? [])]).toEqual([
-      ['toolsets', ['core']],
-      ['allow-dir', ['/a', '/b']],
-      ['read-only', ['true']],
-    ]);
-  });
-
-  it.each([
-    [['list']],
-    [['--help']],
-    [['--version']],
-    [['--nonsense']],
-    [['--toolsets']],
-    [['--toolsets', '']],
-    [['--toolsets', '--read-only']],
-    [['--read-only=true']],
-    [['--engine', 'vercel']],
-    [['--transport', 'stdio']],
-    [['--egress-allow', '10.0.0.0/8']],
-    [['--']],
-    [['-h']],
-  ])('leaves %j to the complete parser', (argv) => {
-    expect(plainFlags(argv, {})).toBeNull();
-  });
-
-  it('leaves settings of the environment that are checked later to the complete parser', () => {
-    expect(plainFlags([], { SANDBOX_MCP_ENGINE: 'vercel' })).toBeNull();
-    expect(plainFlags([], { SANDBOX_MCP_TOOLSETS: 'core', SANDBOX_MCP_ENGINE: '' })).not.toBeNull();
   });
 });

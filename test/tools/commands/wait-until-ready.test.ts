@@ -8,19 +8,19 @@ const PORT = 3_000;
 const WAIT_MS = 1e9;
 
 /**
- * Whether a command became ready, when the looks at its sandbox find these listeners in turn, the first before it
- * starts. It ends at the last look.
+ * Whether a command became ready, when these are what listens in its sandbox in turn, the first before it starts. It
+ * ends with the last of them.
  */
-async function isReady(...looks: (Listener | null)[]): Promise<boolean> {
+async function isReady(...found: (Listener | null)[]): Promise<boolean> {
   const { registry, engine } = openWorld();
   const session = registry.openSession('local');
   const { sandboxId } = await session.create(plainRequest, neverAborted);
   const sandbox = await session.sandbox(sandboxId);
   let commandId = '';
   engine.ports.listeners = async () => {
-    const found = looks.shift() ?? null;
-    if (looks.length === 0) engine.commands.finish(commandId, 0);
-    return found === null ? [] : [found];
+    const next = found.shift() ?? null;
+    if (found.length === 0) engine.commands.finish(commandId, 0);
+    return next === null ? [] : [next];
   };
   const readiness = await readinessOf(waitFor.parse({ port: PORT }), sandbox, neverAborted);
   const command = await sandbox.run(

@@ -41,8 +41,8 @@ it('an agent may list as many entries of each directory as were asked for, and n
   const request = { directories: ['/a', '/b'], limit: 3, details: false };
   const listed = await (await explorerOf(directoryOf(3), directoryOf(0))).list(request);
   expect(listed.map((each) => each?.entries.length)).toEqual([3, 0]);
-  const hostile = await explorerOf(directoryOf(3), directoryOf(4));
-  expect(await rejection(hostile.list(request))).toMatchObject({
+  const untrusted = await explorerOf(directoryOf(3), directoryOf(4));
+  expect(await rejection(untrusted.list(request))).toMatchObject({
     code: 'server',
     message: expect.stringContaining('malformed record'),
   });

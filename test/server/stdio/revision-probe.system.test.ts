@@ -5,8 +5,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
-import { temporaryFolder } from '../tools/support/temporary-folder.ts';
-import { call, initialize, initialized, type RawServer, rawServer, request } from './support/raw-server.ts';
+import { temporaryFolder } from '../../tools/support/temporary-folder.ts';
+import { call, initialize, initialized, type RawServer, rawServer, request } from '../support/raw-server.ts';
 
 describe('a client that starts two servers at once on one state directory and kills them', () => {
   const KILL_AFTER_MS = [0, 5, 20, 40];
