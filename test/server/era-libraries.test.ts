@@ -5,8 +5,10 @@ import { importsOf } from '../support/rules/architecture.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
-/** The protocol libraries that loading a file loads with it. What is imported later by `import()` does not count. */
-function librariesOf(path: string): string[] {
+const PROTOCOL = /^@modelcontextprotocol\/([^/]+)/;
+
+/** The libraries that loading a file loads with it. What is imported later by `import()` does not count. */
+function librariesOf(path: string, pattern = PROTOCOL): string[] {
   const seen = new Set<string>();
   const libraries = new Set<string>();
   const visit = (file: string): void => {
@@ -15,7 +17,7 @@ function librariesOf(path: string): string[] {
     const text = readFileSync(file, 'utf8').replace(/\bimport\(/g, 'later(');
     for (const { specifier, typeOnly } of importsOf(text)) {
       if (typeOnly) continue;
-      const [, library] = /^@modelcontextprotocol\/([^/]+)/.exec(specifier) ?? [];
+      const [, library] = pattern.exec(specifier) ?? [];
       if (library !== undefined) libraries.add(library);
       if (specifier.startsWith('.') && specifier.endsWith('.ts')) visit(join(dirname(file), specifier));
     }
@@ -36,4 +38,12 @@ describe('the library of a protocol era', () => {
   ])('is not loaded with the other: %s', (path, libraries) => {
     expect(librariesOf(path)).toEqual(libraries);
   });
+});
+
+it('libraries for what an operator has to turn on are loaded then', () => {
+  const pattern = /^(@opentelemetry|jose|ioredis)(\/|$)/;
+  expect(librariesOf('src/main.ts', pattern)).toEqual([]);
+  expect(librariesOf('src/server/http/serve-http.ts', pattern)).toEqual([]);
+  expect(librariesOf('src/server/http/tracing/open-telemetry.ts', pattern)).toEqual(['@opentelemetry']);
+  expect(librariesOf('src/server/http/oauth/oauth.ts', pattern)).toEqual(['jose']);
 });
