@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 
-/** The first may already be half over. */
-const QUIET_TURNS = 2;
+/** The first may already be half over, and the others are for the requests of what was accepted last. */
+const QUIET_TURNS = 3;
 /** Connections may keep coming. */
 const ACCEPT_MS = 1_000;
 

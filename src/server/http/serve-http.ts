@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SessionEndReason } from '../../registry/types.ts';
@@ -25,6 +26,7 @@ import type { IssuerKeysOptions } from './oauth/issuer-keys.ts';
 import type { OAuth } from './oauth/oauth.ts';
 import { scopeCheck } from './oauth/scope-check.ts';
 import { offeredScopes, type Scope } from './oauth/scopes.ts';
+import { acceptHttp2 } from './previews/accept-http2.ts';
 import { ForwardedHeaders } from './previews/forwarded-headers.ts';
 import { PreviewProxy, type PreviewProxyOptions } from './previews/preview-proxy.ts';
 import { Previews } from './previews/previews.ts';
@@ -32,7 +34,7 @@ import { serveUpgrades } from './previews/upgrades.ts';
 import { RateLimit } from './rate-limit.ts';
 import { replicaAddress } from './replicas/replica-address.ts';
 import { ReplicaService } from './replicas/replica-service.ts';
-import { refuse, sendJson } from './reply.ts';
+import { type Answerable, refuse, sendJson } from './reply.ts';
 import { routeOf } from './routes.ts';
 import { type SignalSource, shutdownSignals } from './shutdown-signals.ts';
 import type { Tracing, TracingOptions } from './tracing/tracing.ts';
@@ -150,11 +152,13 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     callers: () => stateless.get(),
     openedCallers: () => stateless.ifUsed(async (requests) => requests),
   });
-  metrics.watch(server);
-  const listener = (request: IncomingMessage, response: ServerResponse): void => {
+  const respond = (
+    response: Answerable & EventEmitter & { statusCode: number },
+    work: Promise<void>,
+  ): void => {
     metrics.watchResponse(response);
     response.on('error', (error) => log.debug({ err: error }, 'response not sent'));
-    answer(request, response).catch((error: unknown) => {
+    work.catch((error: unknown) => {
       if (error instanceof SandboxError && error.code === 'unavailable') {
         log.warn({ err: error }, 'request refused');
         const message = `${error.message} ${error.hint}`;
@@ -164,6 +168,10 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
       refuse(response, { status: 500, message: 'Internal error.' });
     });
   };
+  const listener = (request: IncomingMessage, response: ServerResponse): void =>
+    respond(response, answer(request, response));
+  const http2 = previews === null ? null : acceptHttp2(server, previews, respond, limits.headersTimeout);
+  metrics.watch(server);
   server.on('request', listener);
   const connections = previews === null ? null : serveUpgrades(server, previews, listener, limits);
   await joined;
@@ -188,11 +196,12 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   await completesWithin(clock, options.drainMs ?? DRAIN_MS, Promise.race([answered, second]));
   await replicas?.stop();
   await Promise.all([sessions.close('signal'), stateless.ifUsed((requests) => requests.close('signal'))]);
-  if (replicas === null) server.close();
+  if (replicas === null) await stopAccepting(server);
   // Answers what has arrived meanwhile.
   await nextTurn();
   server.closeAllConnections();
   connections?.closeAll();
+  http2?.closeAll();
   await closeTracing(tracing, clock, log);
   return 'signal';
 }

@@ -1,4 +1,5 @@
-import type { Server, ServerResponse } from 'node:http';
+import type { EventEmitter } from 'node:events';
+import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricRegistry } from 'prom-client';
 import type { Registry } from '../../../registry/types.ts';
@@ -87,7 +88,7 @@ export class Metrics {
   }
 
   /** Counts a response, once it has been sent. */
-  watchResponse(response: ServerResponse): void {
+  watchResponse(response: EventEmitter & { statusCode: number }): void {
     response.once('close', () => this.#responses.inc({ status: response.statusCode }));
   }
 
