@@ -5,7 +5,7 @@ import { tracedCall } from '../shared/async/traced.ts';
 import { type ErrorCode, exhaustedError, SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import { interrupted, SessionMoved } from '../shared/session-ended.ts';
-import { type ClientAnswers, REST } from './answer-form.ts';
+import type { AnswerForm } from './answer-form.ts';
 import { argumentError } from './argument-errors.ts';
 import { type CallTimeout, withCallTimeout } from './call-timeout.ts';
 import { forbiddenKeyIssue } from './forbidden-key.ts';
@@ -34,11 +34,11 @@ export function callTool(
   context: ToolContext,
   log: Logger,
   callTimeout: CallTimeout,
-  answers: ClientAnswers = REST,
+  form: AnswerForm = 'both',
   onOutcome: (outcome: Omit<CallOutcome, 'traceParent'>) => void = () => {},
 ): Promise<CallResult> {
   const known = tools.has(request.name) ? request.name : 'unknown tool';
-  return tracedCall(known, () => answer(tools, request, context, log, callTimeout, answers, onOutcome));
+  return tracedCall(known, () => answer(tools, request, context, log, callTimeout, form, onOutcome));
 }
 
 async function answer(
@@ -47,7 +47,7 @@ async function answer(
   context: ToolContext,
   log: Logger,
   callTimeout: CallTimeout,
-  answers: ClientAnswers,
+  form: AnswerForm,
   onOutcome: (outcome: Omit<CallOutcome, 'traceParent'>) => void,
 ): Promise<CallResult> {
   const started = context.now();
@@ -66,7 +66,7 @@ async function answer(
     const run = (signal: AbortSignal) => prepared.run({ ...context, signal });
     const result = await withCallTimeout(tool, args, context.signal, callTimeout, run);
     log.debug({ tool: tool.name, duration_ms: report(null) }, 'tool call completed');
-    return renderAnswer(maskAnswer(result, context.config.secrets), answers);
+    return renderAnswer(maskAnswer(result, context.config.secrets), form);
   } catch (error) {
     const known = knownError(error, request.name, context.signal, log);
     log.debug({ tool: request.name, code: known.code, duration_ms: report(known.code) }, 'tool call failed');

@@ -13,7 +13,7 @@ import {
 } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
 import type { Config } from '../config/config.ts';
-import { answersFor } from './answer-form.ts';
+import { answerForm } from './answer-form.ts';
 import { type AskUser, canAsk, NO_FIELDS } from './consent.ts';
 import { CAPABILITIES, serverInfo } from './front/server-info.ts';
 import { type ErrorReply, invalidParamsReply } from './parse-message.ts';
@@ -51,8 +51,8 @@ export function createServer(options: ServerOptions): Connection {
     instructions: calls.instructions,
   });
   server.onerror = (error) => log.debug({ err: error }, 'protocol error');
-  const answers = () => answersFor(config.answers, server.getClientVersion()?.name);
-  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: calls.list(answers().form) }));
+  const form = () => answerForm(config.answers, server.getClientVersion()?.name);
+  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: calls.list(form()) }));
   server.setRequestHandler(CallRequest, (request, extra) => {
     const { params } = CallToolRequestSchema.parse(request);
     return calls.call({
@@ -60,7 +60,7 @@ export function createServer(options: ServerOptions): Connection {
       arguments: request.params.given,
       progressToken: params._meta?.progressToken,
       meta: params._meta,
-      answers: answers(),
+      form: form(),
       ask: canAsk(server.getClientCapabilities()?.elicitation) ? askThrough(extra, config) : null,
       signal: extra.signal,
       notify: (notification) =>

@@ -8,7 +8,7 @@ export interface ToolDescription {
   title: string;
   description: string;
   inputSchema: ObjectSchema;
-  /** Absent if results are text only: clients reject a result that lacks what its output schema promises. */
+  /** Absent if results may have no data: clients reject a result that lacks what its output schema promises. */
   outputSchema?: ObjectSchema;
   /** The hints that differ from their defaults in the protocol. */
   annotations: Partial<ToolAnnotations>;
@@ -38,7 +38,7 @@ function generate(tool: Tool, form: AnswerForm): ToolDescription {
     title: tool.title,
     description: tool.description,
     inputSchema: inputSchema(tool.input),
-    ...(form !== 'text' && { outputSchema: outputSchema(tool.output) }),
+    ...(form !== 'text' && tool.showsImages !== true && { outputSchema: outputSchema(tool.output) }),
     annotations: nonDefaultHints(tool.annotations),
     _meta:
       tool.searchHint === undefined

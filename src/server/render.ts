@@ -1,7 +1,7 @@
 import type { ToolAnswer } from '../../tools/common/tool.ts';
 import type { SandboxError } from '../shared/errors.ts';
 import { textBlock } from '../shared/text/text.ts';
-import { type ClientAnswers, REST } from './answer-form.ts';
+import type { AnswerForm } from './answer-form.ts';
 
 /** The result of `tools/call`. A type, not an interface: the SDK's result type has an index signature. */
 export type CallResult = {
@@ -12,16 +12,16 @@ export type CallResult = {
 
 /**
  * A complete result, in most forms twice: as data and as text, since some clients show the model only one of
- * the two. An image is sent once, as a separate content block.
+ * the two. An image comes with text alone: those that show the data would not show it.
  */
-export function renderAnswer(answer: ToolAnswer, { form, imagesAlone }: ClientAnswers = REST): CallResult {
+export function renderAnswer(answer: ToolAnswer, form: AnswerForm = 'both'): CallResult {
   const { structured, image } = answer;
   const text = form === 'json' ? JSON.stringify(structured) : (answer.text ?? readable(structured));
   const content: CallResult['content'] = [{ type: 'text', text }];
   if (image !== undefined) {
     content.push({ type: 'image', data: image.data.toString('base64'), mimeType: image.mimeType });
   }
-  const isAlone = form === 'text' || (imagesAlone && image !== undefined);
+  const isAlone = form === 'text' || image !== undefined;
   return isAlone ? { content } : { content, structuredContent: structured };
 }
 

@@ -3,7 +3,7 @@ import type { Config } from '../config/config.ts';
 import type { Session } from '../registry/types.ts';
 import { abortWith } from '../shared/async/on-abort.ts';
 import type { Logger } from '../shared/log.ts';
-import type { AnswerForm, ClientAnswers } from './answer-form.ts';
+import type { AnswerForm } from './answer-form.ts';
 import type { CallTimeout } from './call-timeout.ts';
 import { type CallOutcome, callTool } from './call-tool.ts';
 import { type AskUser, requireConsent } from './consent.ts';
@@ -41,7 +41,7 @@ export interface ToolCallRequest {
   readonly progressToken: string | number | undefined;
   /** `_meta` of the request. */
   readonly meta: Readonly<Record<string, unknown>> | undefined;
-  readonly answers: ClientAnswers;
+  readonly form: AnswerForm;
   /** Null if the client cannot ask its user. */
   readonly ask: AskUser | null;
   /** Fires when the client cancels the call. */
@@ -147,7 +147,7 @@ export class ToolCalls {
       const { args, meta } = separateMeta(request.arguments);
       const traceParent = traceParentOf(request.meta) ?? traceParentOf(meta);
       const call = { name: request.name, arguments: args };
-      return callTool(this.#tools, call, context, log, limits, request.answers, (outcome) =>
+      return callTool(this.#tools, call, context, log, limits, request.form, (outcome) =>
         onOutcome?.({ ...outcome, traceParent }),
       );
     });

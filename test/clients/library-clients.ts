@@ -24,7 +24,7 @@ export interface LibraryClient {
   /** True if it checks arguments itself and rejects null for an optional one. */
   readonly refusesNulls?: boolean;
   /** What its model gets instead of an image, if it does not get the image. */
-  readonly imageBecomes?: 'base64' | 'nothing';
+  readonly imageBecomes?: 'base64';
   /** True if it returns the whole result to the program, which chooses what its model sees. */
   readonly raw?: boolean;
 }
@@ -121,7 +121,7 @@ export const LIBRARY_CLIENTS: readonly LibraryClient[] = [
     packages: ['@mastra/mcp@2.0.0', '@mastra/core@1.71.0'],
     driver: 'mastra.mjs',
     needsNewerNode: true,
-    imageBecomes: 'nothing',
+    imageBecomes: 'base64',
   },
   {
     name: 'mcp-remote',

@@ -95,9 +95,9 @@ describe('programs of the web', needs(NEEDED, isDebian), () => {
     expect(await machine.output(`${CHROMIUM} --dump-dom ${PAGE}`)).toContain(CONTENT);
     await machine.output(`${CHROMIUM} --window-size=640,480 --screenshot=shot.png ${PAGE}`);
     const shot = await machine.server.call('sandbox_read_file', { path: 'shot.png' });
-    expect(shot.structured).toMatchObject({ encoding: 'image', image: 'image/png, 640 × 480' });
+    expect(shot.text).toContain('image: image/png, 640 × 480');
     // A page of one colour takes a few hundred bytes.
-    expect(shot.structured['size_bytes']).toBeGreaterThan(5_000);
+    expect(Number(/^size_bytes: (\d+)$/m.exec(shot.text)?.[1])).toBeGreaterThan(5_000);
   });
 
   it('Chromium: trusts the gateway by its policy alone', async () => {

@@ -76,6 +76,11 @@ export interface Tool {
   readonly readOnlyAnnotations?: ToolAnnotations;
   readonly input: z.ZodObject;
   readonly output: z.ZodObject;
+  /**
+   * True if an answer may be an image. It is then sent without data, behind which clients would hide it, so that the
+   * tool must not promise data.
+   */
+  readonly showsImages?: true;
   /** Checks the arguments, once. The prepared call runs with the output of `input`. */
   readonly prepare: (args: unknown) => PreparedCall;
 }
@@ -95,6 +100,7 @@ interface ToolDefinition<Input extends z.ZodObject, Output extends z.ZodObject> 
   readOnlyAnnotations?: ToolAnnotations;
   input: Input;
   output: Output;
+  showsImages?: true;
   handle(args: z.output<Input>, context: ToolContext): Promise<ToolAnswer & { structured: z.output<Output> }>;
 }
 

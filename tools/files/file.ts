@@ -70,6 +70,7 @@ const read = defineTool({
     next_line: z.number().nullable().optional(),
     image: z.string().optional(),
   }),
+  showsImages: true,
   async handle(args, { session, signal }) {
     const handle = await session.sandbox(args.sandbox_id);
     const { from_line, lines } = args;

@@ -3,7 +3,7 @@
  * and without the schemas, whose loading takes most of a start. Anything unusual is left to the server itself.
  */
 import type { Config } from '../../config/config.ts';
-import { type AnswerForm, answersFor, sharedAnswersFor } from '../answer-form.ts';
+import { type AnswerForm, answerForm, sharedAnswerForm } from '../answer-form.ts';
 import { instructions } from '../instructions.ts';
 import {
   completeResult,
@@ -133,12 +133,12 @@ export class FrontAnswers {
   }
 
   #tools(client: string): string {
-    return `{"tools":${this.#toolsIn(answersFor(this.#config.answers, client).form)}}`;
+    return `{"tools":${this.#toolsIn(answerForm(this.#config.answers, client))}}`;
   }
 
   /** The list for every client of the modern era, with the fields that allow them to cache it. */
   #sharedTools(): string {
-    const { form } = sharedAnswersFor(this.#config.answers, undefined);
+    const form = sharedAnswerForm(this.#config.answers, undefined);
     return `{"tools":${this.#toolsIn(form)},${completeResult({}, this.#version).slice(1)}`;
   }
 

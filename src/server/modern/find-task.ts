@@ -6,7 +6,7 @@ import type { ServerContext } from '@modelcontextprotocol/server';
 import type { SandboxHandle, Session } from '../../registry/types.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { isSandboxId, sandboxIdOfCommand } from '../../shared/ids.ts';
-import { sharedAnswersFor } from '../answer-form.ts';
+import { sharedAnswerForm } from '../answer-form.ts';
 import type { CallResult } from '../render.ts';
 import { selectTools } from '../select-tools.ts';
 import { TASK_TIMES, type TaskState } from '../tasks.ts';
@@ -47,7 +47,7 @@ export async function findTask(
       arguments: given,
       progressToken: undefined,
       meta: undefined,
-      answers: sharedAnswersFor(config.answers, undefined),
+      form: sharedAnswerForm(config.answers, undefined),
       ask: null,
       signal,
       notify: async () => {},

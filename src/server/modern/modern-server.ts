@@ -1,6 +1,6 @@
 import { CLIENT_INFO_META_KEY, Server, type ServerContext } from '@modelcontextprotocol/server';
 import { z } from 'zod';
-import { sharedAnswersFor } from '../answer-form.ts';
+import { sharedAnswerForm } from '../answer-form.ts';
 import { CACHING } from '../front/revision.ts';
 import { MODERN_CAPABILITIES, serverInfo } from '../front/server-info.ts';
 import type { ProgressNotification } from '../progress.ts';
@@ -19,7 +19,7 @@ export function createModernServer(calls: ToolCalls, options: ServerOptions): Se
   });
   server.onerror = (error) => log.debug({ err: error }, 'protocol error');
   server.setRequestHandler('tools/list', () => ({
-    tools: calls.list(sharedAnswersFor(config.answers, undefined).form),
+    tools: calls.list(sharedAnswerForm(config.answers, undefined)),
   }));
   server.setRequestHandler('tools/call', async (request, context) => {
     const { name, arguments: given, _meta } = request.params;
@@ -29,7 +29,7 @@ export function createModernServer(calls: ToolCalls, options: ServerOptions): Se
       arguments: given,
       progressToken: _meta?.progressToken,
       meta: _meta,
-      answers: sharedAnswersFor(config.answers, clientOf(context)),
+      form: sharedAnswerForm(config.answers, clientOf(context)),
       ask: question.ask,
       signal: context.mcpReq.signal,
       notify: (notification: ProgressNotification) =>
