@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { answersFor } from '../../src/server/answer-form.ts';
+import { answerForm } from '../../src/server/answer-form.ts';
 import { AGENTS } from './agents/agents.ts';
 import { LIBRARY_CLIENTS } from './library-clients.ts';
 import { agentKey, libraryKey } from './report.ts';
@@ -48,7 +48,7 @@ describe('the form of answers', () => {
 
   it('is documented as it is chosen', () => {
     expect(rows.length).toBeGreaterThan(4);
-    const chosen = rows.map(([, , name = '']) => answersFor('auto', name.replace('NAME', 'mine')).form);
+    const chosen = rows.map(([, , name = '']) => answerForm('auto', name.replace('NAME', 'mine')));
     expect(chosen).toEqual(rows.map(([, , , form]) => form));
   });
 
@@ -58,6 +58,64 @@ describe('the form of answers', () => {
     const clients = rows.filter(([, , , form]) => form !== 'both').map(([, client = '']) => client);
     for (const client of clients) expect(paragraph).toContain(client.split(' ')[0]);
   });
+});
+
+describe('the clients that CI runs', () => {
+  const read = (path: string): string => readFileSync(join(import.meta.dirname, '../..', path), 'utf8');
+
+  it('are known ones', () => {
+    const named = /npm run clients -- (.*)/.exec(read('.github/workflows/ci.yml'))?.[1]?.split(' ') ?? [];
+    expect(named.length).toBeGreaterThan(5);
+    const names = LIBRARY_CLIENTS.map(({ name }) => name);
+    expect(named.filter((name) => !names.includes(name))).toEqual([]);
+  });
+
+  it('are in the versions of the table where they are development dependencies', () => {
+    const { devDependencies }: { devDependencies: Record<string, string> } = JSON.parse(read('package.json'));
+    for (const name of ['sdk-1.32', 'client-2-auto', 'client-2-pinned']) {
+      const [pinned = ''] = LIBRARY_CLIENTS.find((client) => client.name === name)?.packages ?? [];
+      const [, library = '', version] = /^(.+)@(.+)$/.exec(pinned) ?? [];
+      expect([library, devDependencies[library]]).toEqual([library, version]);
+    }
+  });
+});
+
+describe('each client', () => {
+  const sections = PAGE.slice(PAGE.indexOf('\n## Claude Desktop'), PAGE.indexOf('\n## Libraries')).split(
+    /^## /m,
+  );
+
+  it('has one block to set it up, and says how secrets get in, how long it waits and what it shows', () => {
+    expect(sections.length).toBeGreaterThan(12);
+    for (const section of sections.slice(1)) {
+      expect(section.match(/^```/gm), section).toHaveLength(2);
+      const told = [...section.matchAll(/^- \*\*([\w -]+?):?\*\*/gm)].map(([, name]) => name);
+      expect(
+        told.filter((name) => name !== 'Start'),
+        section,
+      ).toEqual(['Secrets', 'Time-out', 'The model sees', 'Long work']);
+    }
+  });
+
+  it('is in the overview if it was measured', () => {
+    const overview = PAGE.slice(PAGE.indexOf('\n## Overview'), PAGE.indexOf('\n## One copy'));
+    const measured = sections.filter((section) => /^Measured with /m.test(section));
+    expect(measured).toHaveLength(5);
+    for (const section of measured) {
+      const title = section.split('\n')[0];
+      const version = /^Measured with ([\d.]+)[;.]/m.exec(section)?.[1]?.replace(/\.$/, '');
+      expect(overview).toContain(`| [${title}](#${title?.toLowerCase().replaceAll(' ', '-')}) ${version} |`);
+    }
+  });
+});
+
+it.each(['library-tokens', 'agent-tokens'])('no client’s model pays twice for a long answer: %s', (name) => {
+  const head = PAGE.slice(PAGE.indexOf(`<!-- ${name}:begin -->`)).split('\n')[1] ?? '';
+  const column = head.split(' | ').findIndex((title) => title.includes('lines of output'));
+  const tokens = rowsOf(PAGE, name).map((cells) => Number(cells[column]?.replaceAll(',', '')));
+  expect(tokens.length).toBeGreaterThan(4);
+  // Others wrap or quote the lines; two copies are twice as much.
+  expect(Math.max(...tokens)).toBeLessThan(1.8 * Math.min(...tokens));
 });
 
 describe('a table of a page', () => {
