@@ -186,6 +186,21 @@ describe('a long create', () => {
   });
 });
 
+it.each([undefined, 'task_2'])('refuses a request whose header names another task: %s', async (name) => {
+  const server = await startHttp();
+  const _meta = {
+    'io.modelcontextprotocol/protocolVersion': REVISION,
+    'io.modelcontextprotocol/clientCapabilities': KNOWN,
+  };
+  for (const method of ['tasks/get', 'tasks/cancel', 'tasks/update']) {
+    const message = { jsonrpc: '2.0', id: 1, method, params: { taskId: 'task_1', _meta } };
+    const headers = { 'mcp-protocol-version': REVISION, 'mcp-method': method };
+    const response = await post(server, message, { ...headers, ...(name && { 'mcp-name': name }) });
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({ error: { code: -32020 } });
+  }
+});
+
 it('says of an unknown task how to find out what it has done', async () => {
   const { send } = clientOf(await startHttp());
   for (const taskId of ['task_000000000000000000', 'sbx_222222222222'])
