@@ -80,6 +80,14 @@ describe('the clients that CI runs', () => {
   });
 });
 
+it('the set-up for the cloud puts its credentials into the env of a client', () => {
+  const cloud = readFileSync(join(import.meta.dirname, '../../docs/cloud.md'), 'utf8');
+  const [, json = '', , shell = ''] = cloud.split(/^```\w*$/m);
+  const names = ['VERCEL_TOKEN', 'VERCEL_TEAM_ID', 'VERCEL_PROJECT_ID'];
+  expect(Object.keys(JSON.parse(json).mcpServers.sandbox.env)).toEqual(names);
+  for (const name of names) expect(shell).toContain(` -e ${name}=`);
+});
+
 describe('each client', () => {
   const sections = PAGE.slice(PAGE.indexOf('\n## Claude Desktop'), PAGE.indexOf('\n## Libraries')).split(
     /^## /m,
@@ -89,6 +97,8 @@ describe('each client', () => {
     expect(sections.length).toBeGreaterThan(12);
     for (const section of sections.slice(1)) {
       expect(section.match(/^```/gm), section).toHaveLength(2);
+      // Most clients pass nothing else on.
+      expect(section.split(/^```/m)[1]).toContain('SANDBOX_MCP_SECRET_GITHUB');
       const told = [...section.matchAll(/^- \*\*([\w -]+?):?\*\*/gm)].map(([, name]) => name);
       expect(
         told.filter((name) => name !== 'Start'),

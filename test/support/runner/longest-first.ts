@@ -12,6 +12,7 @@ const LONG = [
   'faults/faults-commands',
   'egress/circumvention',
   'server/bad-clients',
+  'stdio/revision-probe',
   'vercel/sessions',
   'commands/command-capture',
   'scripts/package',
