@@ -1,3 +1,5 @@
+import type { ServerResponse } from 'node:http';
+
 /** JSON-RPC leaves these codes to servers. */
 const SERVER_ERROR = -32_000;
 export const SESSION_NOT_FOUND = -32_001;
@@ -11,23 +13,15 @@ export interface Refusal {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** A response of HTTP/1 or HTTP/2. */
-export interface Answerable {
-  readonly headersSent: boolean;
-  readonly destroyed: boolean;
-  writeHead(status: number, headers: Record<string, string>): unknown;
-  end(text: string): unknown;
-}
-
 /** Answers with a JSON-RPC error without an id. Does nothing once the response has begun. */
-export function refuse(response: Answerable, { status, message, code, headers }: Refusal): void {
+export function refuse(response: ServerResponse, { status, message, code, headers }: Refusal): void {
   const error = { code: code ?? SERVER_ERROR, message };
   sendJson(response, status, { jsonrpc: '2.0', id: null, error }, headers);
 }
 
 /** Does nothing once the response has begun. */
 export function sendJson(
-  response: Answerable,
+  response: ServerResponse,
   status: number,
   body: object,
   headers: Readonly<Record<string, string>> = {},

@@ -1,4 +1,3 @@
-import type { EventEmitter } from 'node:events';
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { SessionEndReason } from '../../registry/types.ts';
@@ -26,7 +25,6 @@ import type { IssuerKeysOptions } from './oauth/issuer-keys.ts';
 import type { OAuth } from './oauth/oauth.ts';
 import { scopeCheck } from './oauth/scope-check.ts';
 import { offeredScopes, type Scope } from './oauth/scopes.ts';
-import { acceptHttp2 } from './previews/accept-http2.ts';
 import { ForwardedHeaders } from './previews/forwarded-headers.ts';
 import { PreviewProxy, type PreviewProxyOptions } from './previews/preview-proxy.ts';
 import { Previews } from './previews/previews.ts';
@@ -34,7 +32,7 @@ import { serveUpgrades } from './previews/upgrades.ts';
 import { RateLimit } from './rate-limit.ts';
 import { replicaAddress } from './replicas/replica-address.ts';
 import { ReplicaService } from './replicas/replica-service.ts';
-import { type Answerable, refuse, sendJson } from './reply.ts';
+import { refuse, sendJson } from './reply.ts';
 import { routeOf } from './routes.ts';
 import { type SignalSource, shutdownSignals } from './shutdown-signals.ts';
 import type { Tracing, TracingOptions } from './tracing/tracing.ts';
@@ -152,13 +150,11 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     callers: () => stateless.get(),
     openedCallers: () => stateless.ifUsed(async (requests) => requests),
   });
-  const respond = (
-    response: Answerable & EventEmitter & { statusCode: number },
-    work: Promise<void>,
-  ): void => {
+  metrics.watch(server);
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
     metrics.watchResponse(response);
     response.on('error', (error) => log.debug({ err: error }, 'response not sent'));
-    work.catch((error: unknown) => {
+    answer(request, response).catch((error: unknown) => {
       if (error instanceof SandboxError && error.code === 'unavailable') {
         log.warn({ err: error }, 'request refused');
         const message = `${error.message} ${error.hint}`;
@@ -168,10 +164,6 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
       refuse(response, { status: 500, message: 'Internal error.' });
     });
   };
-  const listener = (request: IncomingMessage, response: ServerResponse): void =>
-    respond(response, answer(request, response));
-  const http2 = previews === null ? null : acceptHttp2(server, previews, respond, limits.headersTimeout);
-  metrics.watch(server);
   server.on('request', listener);
   const connections = previews === null ? null : serveUpgrades(server, previews, listener, limits);
   await joined;
@@ -201,7 +193,6 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   await nextTurn();
   server.closeAllConnections();
   connections?.closeAll();
-  http2?.closeAll();
   await closeTracing(tracing, clock, log);
   return 'signal';
 }

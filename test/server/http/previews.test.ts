@@ -1,8 +1,89 @@
 import { once } from 'node:events';
-import { describe, expect, it } from 'vitest';
-import { WebSocket } from 'ws';
-import { ANN, BOB, CLAIMS, startPreview as start, textOf, visit } from './support/preview.ts';
+import { createServer, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { connect as connectSocket } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { WebSocket, WebSocketServer } from 'ws';
+import { z } from 'zod';
+import { connect, type HttpServerOptions, INITIALIZE, startHttp } from './support/http-server.ts';
 import { startTokenIssuer } from './support/token-issuer.ts';
+
+const ANN = 'token-of-ann-0123456789';
+const BOB = 'token-of-bob-0123456789';
+const env = { SANDBOX_MCP_AUTH_TOKENS: `ann:${ANN},bob:${BOB}` };
+
+/** A web application on a free port of this machine, as the engine in memory forwards it. */
+async function startApplication() {
+  const seen: IncomingHttpHeaders[] = [];
+  const server = createServer((request, response) => {
+    seen.push(request.headers);
+    if (request.url === '/events') {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.write('data: one\n\n');
+      server.once('next', () => response.end('data: two\n\n'));
+      return;
+    }
+    request.pipe(response.writeHead(200, { 'x-from': 'sandbox' }));
+  });
+  server.on('upgrade', ({ headers }) => seen.push(headers));
+  const sockets = new WebSocketServer({ server });
+  sockets.on('connection', (socket) => socket.on('message', (data) => socket.send(`echo ${String(data)}`)));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const close = async (): Promise<void> => {
+    for (const socket of sockets.clients) socket.terminate();
+    server.closeAllConnections();
+    if (server.listening) await new Promise((resolve) => server.close(resolve));
+  };
+  onTestFinished(close);
+  const address = server.address();
+  const port = typeof address === 'object' ? (address?.port ?? 0) : 0;
+  return { port, seen, close, next: () => server.emit('next') };
+}
+
+/** Names below `localhost` are not resolved everywhere, so the connection is made to the address. */
+function visit(
+  at: string,
+  preview: URL,
+  { path = '/', method = 'GET', body = '', headers = {} as Record<string, string> } = {},
+) {
+  const { port } = new URL(at);
+  return new Promise<{ status: number; headers: IncomingHttpHeaders; chunks: AsyncIterable<Buffer> }>(
+    (resolve, reject) => {
+      const options = { host: '127.0.0.1', port, path, method, headers: { host: preview.host, ...headers } };
+      httpRequest({ ...options, agent: false }, (response) =>
+        resolve({ status: response.statusCode ?? 0, headers: response.headers, chunks: response }),
+      )
+        .on('error', reject)
+        .end(body);
+    },
+  );
+}
+
+async function textOf({ chunks }: { chunks: AsyncIterable<Buffer> }): Promise<string> {
+  let text = '';
+  for await (const chunk of chunks) text += chunk.toString();
+  return text;
+}
+
+async function start(options: HttpServerOptions = {}) {
+  const application = await startApplication();
+  const server = await startHttp({ env, ...options });
+  const { client } = await connect(server, ANN);
+  const call = async (name: string, args: Record<string, unknown> = {}) =>
+    z
+      .looseObject({ url: z.string().optional() })
+      .parse((await client.callTool({ name, arguments: args })).structuredContent);
+  const { sandbox_id } = await call('sandbox_create', { ports: [application.port] });
+  const urlNow = async () => (await call('sandbox_domain', { port: application.port })).url ?? '';
+  return {
+    application,
+    server,
+    call,
+    sandboxId: String(sandbox_id),
+    urlNow,
+    preview: new URL(await urlNow()),
+  };
+}
 
 describe('previews', () => {
   it('have a random name that stays the same, on the port of the server', async () => {
@@ -80,6 +161,14 @@ describe('previews', () => {
     expect(JSON.stringify(application.seen)).not.toContain(ANN);
   });
 
+  const CLAIMS = {
+    'x-forwarded-for': '192.0.2.1',
+    'x-forwarded-proto': 'https',
+    'x-forwarded-prefix': '/admin',
+    'x-real-ip': '192.0.2.1',
+    forwarded: 'for=192.0.2.1',
+  };
+
   it.each([
     ['nobody', {}],
     ['another address', { 'trusted-proxy': ['192.0.2.1', '::1'] }],
@@ -150,4 +239,34 @@ describe('previews', () => {
     const without = await start({ flags: { 'public-url': 'https://sandbox.example' } });
     expect(without.preview.hostname).toBe('127.0.0.1');
   });
+});
+
+it('a request that offers another protocol is answered as if it did not', async () => {
+  const server = await startHttp();
+  const headers = {
+    connection: 'Upgrade, HTTP2-Settings',
+    upgrade: 'h2c',
+    'http2-settings': 'AAMAAABkAAQAAP__',
+    'content-type': 'application/json',
+    accept: 'application/json, text/event-stream',
+  };
+  const at = new URL(server.url);
+  const options = { method: 'POST', path: '/mcp', body: JSON.stringify(INITIALIZE), headers };
+  const response = await visit(server.url, at, options);
+  expect(response.status).toBe(200);
+  expect(await textOf(response)).toContain('protocolVersion');
+  const foreign = { ...options, headers: { ...headers, origin: 'https://evil.example' } };
+  expect((await visit(server.url, at, foreign)).status).toBe(403);
+  const metrics = async () => (await fetch(`${server.url}/metrics`)).text();
+  await expect.poll(metrics).toContain('sandbox_mcp_http_responses_total{status="403"} 1\n');
+});
+
+it('such a request has to be sent in time as well', async () => {
+  const server = await startHttp({ requestMs: 300 });
+  const socket = connectSocket(Number(new URL(server.url).port), '127.0.0.1');
+  socket.write('POST /mcp HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n');
+  socket.write('Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{');
+  let answer = '';
+  for await (const chunk of socket) answer += String(chunk);
+  expect(answer).toContain('408');
 });

@@ -1,5 +1,4 @@
-import type { EventEmitter } from 'node:events';
-import type { Server } from 'node:http';
+import type { Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry as MetricRegistry } from 'prom-client';
 import type { Registry } from '../../../registry/types.ts';
@@ -88,7 +87,7 @@ export class Metrics {
   }
 
   /** Counts a response, once it has been sent. */
-  watchResponse(response: EventEmitter & { statusCode: number }): void {
+  watchResponse(response: ServerResponse): void {
     response.once('close', () => this.#responses.inc({ status: response.statusCode }));
   }
 

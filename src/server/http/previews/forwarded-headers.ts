@@ -1,16 +1,10 @@
 /** What a program in a sandbox learns of who visits it. */
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { BlockList, isIPv6 } from 'node:net';
 import type { HttpSettings } from '../../../config/config.ts';
 
 /** Besides `X-Forwarded-*`. */
 const CLAIMS = ['forwarded', 'x-real-ip'];
-
-/** A request of HTTP/1 or HTTP/2. */
-interface Visit {
-  readonly headers: IncomingHttpHeaders;
-  readonly socket: { readonly remoteAddress?: string | undefined };
-}
 
 /**
  * Sets the `X-Forwarded-*` headers of a request. What a reverse proxy at a trusted address says is passed on; from
@@ -24,7 +18,7 @@ export class ForwardedHeaders {
       this.#trusted.addSubnet(address, prefix, isIPv6(address) ? 'ipv6' : 'ipv4');
   }
 
-  set({ headers, socket }: Visit): void {
+  set({ headers, socket }: IncomingMessage): void {
     const peer = socket.remoteAddress?.replace(/^::ffff:/, '') ?? '';
     if (!this.#trusts(peer)) removeClaims(headers);
     const { host: ownHost = '' } = headers;

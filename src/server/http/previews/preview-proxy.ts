@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { Duplex } from 'node:stream';
-import { ProxyServer, proxyUpgrade } from 'httpxy';
+import { createProxyServer, type ProxyServer, proxyUpgrade } from 'httpxy';
 import type { Logger } from '../../../shared/log.ts';
 import type { Authenticate, Caller } from '../caller.ts';
 import { type Refusal, refuse } from '../reply.ts';
@@ -21,28 +20,25 @@ export interface PreviewProxyOptions {
   log: Logger;
 }
 
-type Request = IncomingMessage | Http2ServerRequest;
-type Response = ServerResponse | Http2ServerResponse;
-
 const NOT_FOUND: Refusal = { status: 404, message: 'There is no such preview, or its sandbox has ended.' };
 
 /** Passes requests and WebSockets for previews on to the programs in the sandboxes. */
 export class PreviewProxy {
   readonly #options: PreviewProxyOptions;
-  readonly #proxy: ProxyServer<Request, Response>;
+  readonly #proxy: ProxyServer;
 
   constructor(options: PreviewProxyOptions) {
     this.#options = options;
     // Event streams may be silent for longer than any timeout.
-    this.#proxy = new ProxyServer({ xfwd: false, proxyTimeout: 0 });
+    this.#proxy = createProxyServer({ xfwd: false, proxyTimeout: 0 });
   }
 
   /** Whether a request is for a preview, by its `Host`. */
-  concerns(request: Request): boolean {
+  concerns(request: IncomingMessage): boolean {
     return this.#options.previews.nameIn(request.headers.host) !== null;
   }
 
-  async handle(request: Request, response: Response): Promise<void> {
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const admitted = await this.#admit(request);
     if ('refused' in admitted) return refuse(response, admitted.refused);
     this.#options.forwarded.set(request);
@@ -71,7 +67,7 @@ export class PreviewProxy {
     }
   }
 
-  async #admit(request: Request): Promise<{ target: string } | { refused: Refusal }> {
+  async #admit(request: IncomingMessage): Promise<{ target: string } | { refused: Refusal }> {
     const { previews, ownerOnly, authenticate, checkScopes } = this.#options;
     const found = previews.find(previews.nameIn(request.headers.host) ?? '');
     if (!ownerOnly) {
@@ -92,7 +88,7 @@ export class PreviewProxy {
    * The sandbox must not see a token for this server, which some clients send with every request to its port.
    * Other tokens are for the program in the sandbox.
    */
-  async #removeOwnToken(request: Request): Promise<{ refused: Refusal } | null> {
+  async #removeOwnToken(request: IncomingMessage): Promise<{ refused: Refusal } | null> {
     const { authorization } = request.headers;
     if (!this.#options.requiresToken || authorization === undefined) return null;
     const authentication = await this.#options.authenticate(authorization);
