@@ -33,10 +33,12 @@ int unshare_mounts(void);
 int create_userns(const char *base, const char *size, const char *owner);
 /* The same with whole id maps (user_namespaces(7)), lines that end with newlines. */
 int create_userns_with_maps(const char *uid_map, const char *gid_map, const char *owner);
+/* One whose map leads from the ids on disk to those of the sandbox, for idmapped mounts of the state directory. */
+int create_disk_userns(const char *disk_base, const char *base, const char *size, const char *owner);
 /* Makes a namespace reachable by the path of an existing file. */
 int bind_namespace(int namespace_fd, const char *target);
-/* Mounts a directory of the host read-only with the ids of the namespace. Without a target it only tries. */
-int mount_idmapped(int userns_fd, const char *source, const char *target);
+/* Mounts a directory of the host with the ids of the namespace. Without a target it only tries. */
+int mount_idmapped(int userns_fd, const char *source, const char *target, bool writable);
 /* A detached copy of the mount of an open directory, from this mount namespace; -1 with errno. */
 int clone_tree(int directory_fd);
 /* The same for such a copy, which it closes, and writable if asked for. */

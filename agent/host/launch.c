@@ -11,6 +11,9 @@
  *   --ids BASE SIZE OWNER    make a user namespace with the sandbox's ids on the host, which belongs to the user OWNER
  *   --userns PATH            make that namespace reachable at PATH, an empty file, for the runtime
  *   --map SOURCE TARGET      mount a directory of the host at TARGET, read-only and idmapped to the sandbox's ids
+ *   --disk-ids BASE          the ids on disk of what the state directory keeps for sandboxes; --ids comes before
+ *   --map-disk SOURCE TARGET ro|rw
+ *                            mount a directory of the state directory at TARGET, idmapped from these to the sandbox's ids
  *   --workspace UIDS GIDS OWNER TARGET ro|rw
  *                            mount the directory of descriptor 5 at TARGET with its ids mapped by UIDS and GIDS, the
  *                            lines of id maps; the namespace that this takes belongs to the user OWNER
@@ -57,6 +60,32 @@ static int hide_unified(void) {
   return 0;
 }
 
+/* User namespaces, as descriptors; -1 until an option makes one. */
+struct id_maps {
+  /* Those of the sandbox; from the disk's to the sandbox's; from those of a workspace to the sandbox's. */
+  int sandbox, disk, workspace;
+  /* BASE, SIZE and OWNER of --ids. */
+  char **ids;
+};
+
+static int make_sandbox_ids(struct id_maps *maps, char **argv) {
+  maps->ids = argv;
+  maps->sandbox = create_userns(argv[0], argv[1], argv[2]);
+  return maps->sandbox < 0 ? fail("user namespace") : 0;
+}
+
+static int make_disk_ids(struct id_maps *maps, const char *disk_base) {
+  if (maps->ids == NULL) return EX_USAGE;
+  maps->disk = create_disk_userns(disk_base, maps->ids[0], maps->ids[1], maps->ids[2]);
+  return maps->disk < 0 ? fail("user namespace of the disk") : 0;
+}
+
+static void close_maps(const struct id_maps *maps) {
+  if (maps->sandbox >= 0) close(maps->sandbox);
+  if (maps->disk >= 0) close(maps->disk);
+  if (maps->workspace >= 0) close(maps->workspace);
+}
+
 /* Whether the caller has opened a workspace. */
 static bool wants_workspace(int argc, char **argv) {
   for (int i = 2; i < argc; i++)
@@ -98,8 +127,8 @@ static int apply_first_options(int argc, char **argv) {
 
 /* Returns the index of the program in `argv`, or 0 after a failure. */
 static int apply_options(int argc, char **argv) {
-  int at = apply_first_options(argc, argv), failed = 0, userns_fd = -1, workspace_ids_fd = -1;
-  int tree = -1;
+  int at = apply_first_options(argc, argv), failed = 0, tree = -1;
+  struct id_maps maps = {.sandbox = -1, .disk = -1, .workspace = -1};
   if (at == 0) return 0;
   if (wants_workspace(argc, argv)) {
     /* Before the namespace changes: a descriptor from another mount namespace cannot be cloned. */
@@ -112,20 +141,25 @@ static int apply_options(int argc, char **argv) {
     if (strcmp(argv[at], "--hide-unified") == 0) {
       failed = hide_unified();
     } else if (argc - at > 3 && strcmp(argv[at], "--ids") == 0) {
-      userns_fd = create_userns(argv[at + 1], argv[at + 2], argv[at + 3]);
-      if (userns_fd < 0) failed = fail("user namespace");
+      failed = make_sandbox_ids(&maps, argv + at + 1);
       at += 3;
+    } else if (argc - at > 1 && strcmp(argv[at], "--disk-ids") == 0) {
+      failed = make_disk_ids(&maps, argv[at + 1]);
+      at += 1;
     } else if (argc - at > 1 && strcmp(argv[at], "--userns") == 0) {
-      failed = bind_namespace(userns_fd, argv[at + 1]);
+      failed = bind_namespace(maps.sandbox, argv[at + 1]);
       at += 1;
     } else if (argc - at > 2 && strcmp(argv[at], "--map") == 0) {
-      failed = mount_idmapped(userns_fd, argv[at + 1], argv[at + 2]);
+      failed = mount_idmapped(maps.sandbox, argv[at + 1], argv[at + 2], false);
       at += 2;
+    } else if (argc - at > 3 && strcmp(argv[at], "--map-disk") == 0) {
+      failed = mount_idmapped(maps.disk, argv[at + 1], argv[at + 2], strcmp(argv[at + 3], "rw") == 0);
+      at += 3;
     } else if (argc - at > 5 && strcmp(argv[at], "--workspace") == 0) {
-      failed = mount_workspace(argv + at + 1, tree, &workspace_ids_fd);
+      failed = mount_workspace(argv + at + 1, tree, &maps.workspace);
       at += 5;
     } else if (argc - at > 2 && strcmp(argv[at], "--workspace-mask") == 0) {
-      failed = mount_idmapped(workspace_ids_fd, argv[at + 1], argv[at + 2]);
+      failed = mount_idmapped(maps.workspace, argv[at + 1], argv[at + 2], false);
       at += 2;
     } else if (argc - at > 2 && strcmp(argv[at], "--overlay") == 0) {
       failed = mount_overlay(argv[at + 1], argv[at + 2]);
@@ -135,8 +169,7 @@ static int apply_options(int argc, char **argv) {
       failed = EX_USAGE;
     }
   }
-  if (userns_fd >= 0) close(userns_fd);
-  if (workspace_ids_fd >= 0) close(workspace_ids_fd);
+  close_maps(&maps);
   return failed == 0 ? at : 0;
 }
 

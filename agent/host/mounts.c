@@ -116,6 +116,20 @@ int create_userns(const char *base, const char *size, const char *owner) {
   return create_userns_with_maps(map, map, owner);
 }
 
+/*
+ * Id 0 maps to itself: overlayfs creates its work files as the user who mounts, which is root. Nobody in the sandbox is
+ * that user.
+ */
+int create_disk_userns(const char *disk_base, const char *base, const char *size, const char *owner) {
+  char map[96];
+  int length = snprintf(map, sizeof map, "0 0 1\n%s %s %s\n", disk_base, base, size);
+  if (length < 0 || (size_t)length >= sizeof map) {
+    errno = EINVAL;
+    return -1;
+  }
+  return create_userns_with_maps(map, map, owner);
+}
+
 /* Mounts a clone of `tree`, and closes it. */
 static int mount_mapped_tree(int tree, int userns_fd, const char *target, bool writable) {
   if (tree < 0) return fail("open_tree");
@@ -130,9 +144,9 @@ static int mount_mapped_tree(int tree, int userns_fd, const char *target, bool w
   return failed;
 }
 
-int mount_idmapped(int userns_fd, const char *source, const char *target) {
+int mount_idmapped(int userns_fd, const char *source, const char *target, bool writable) {
   int tree = (int)syscall(SYS_open_tree, AT_FDCWD, source, TREE_CLONE | O_CLOEXEC);
-  return mount_mapped_tree(tree, userns_fd, target, false);
+  return mount_mapped_tree(tree, userns_fd, target, writable);
 }
 
 int clone_tree(int directory_fd) {

@@ -16,6 +16,7 @@ import time
 libc = ctypes.CDLL(None, use_errno=True)
 held = []
 F_OFD_SETLK = 37
+F_GETPIPE_SZ = 1032
 
 
 def checked(result):
@@ -72,6 +73,13 @@ def semaphores(n):
 def pipes(n):
     # Beyond a number of pages of the user, a new pipe gets a page or two instead of sixteen.
     held.append(os.pipe())
+
+
+def whole_pipes(n):
+    pipes(n)
+    size = fcntl.fcntl(held[-1][0], F_GETPIPE_SZ)
+    if size < 65536:
+        raise OSError("a pipe of %d bytes" % size)
 
 
 def file_locks(n):

@@ -146,17 +146,17 @@ interface Making {
 async function makeSandbox(
   context: OciContext,
   request: CreateSandbox,
-  { host, runtime, record, folder, source }: Making,
+  { host, runtime, record: drafted, folder, source }: Making,
   signal: AbortSignal,
   report?: (line: string) => void,
 ): Promise<Sandbox> {
   const volumes = request.volumeMounts ?? [];
   if (volumes.length > 0) {
-    const base = await findBase(host, record);
+    const base = await findBase(host, drafted);
     for (const volume of volumes) checkMountPath(base, volume);
   }
-  const paths = await claimVolumes(host, volumes, context.volumeLimits.count, () =>
-    claimWithLayers(host, record),
+  const { paths, record } = await claimVolumes(host, volumes, context.volumeLimits.count, () =>
+    claimWithLayers(host, drafted),
   );
   try {
     const booted = await traced('engine', 'boot', () => boot(host, runtime, paths, record, signal, folder));

@@ -2,16 +2,22 @@ import type { EngineLimits } from '../engine.ts';
 import type { OciRuntime } from './container/oci-runtime.ts';
 import type { OciContext } from './context.ts';
 import type { Host } from './host/host.ts';
-import { RUNTIME_MOUNT_LIMITATIONS } from './host/probe/overlay-probe.ts';
+import { RUNTIME_MOUNT_LIMITATIONS, SHARED_IDS } from './host/probe/overlay-probe.ts';
+import { separatesIds } from './storage/sandbox-ids.ts';
 
 export const MEMORY_MB_PER_VCPU = 2_048;
 const DEFAULT_VCPUS = 2;
 
-const USERS: Record<Host['idMap']['kind'], string> = {
-  root: 'root with a uid range of its own',
+const USERS: Record<Host['diskIds']['kind'], string> = {
+  root: 'root with a uid range for each sandbox',
   subordinate: 'rootless with subordinate ids',
   single: 'rootless with a single id (sudo changes nothing)',
 };
+
+function usersOf(host: Host): string {
+  const { kind } = host.diskIds;
+  return kind === 'root' && !separatesIds(host) ? 'root with one uid range for all sandboxes' : USERS[kind];
+}
 
 /** Few file systems let a process limit a directory, so the limit is monitored, not enforced. */
 function diskSentence(diskMb: number | null): string {
@@ -44,11 +50,12 @@ export async function ociLimits(context: OciContext, signal: AbortSignal): Promi
   const runtime: OciRuntime = await context.runtime(signal);
   const notEnforced = cgroupSentences(host, runtime);
   if (host.mounts === 'by-runtime') notEnforced.push(...RUNTIME_MOUNT_LIMITATIONS);
+  if (host.diskIds.kind === 'root' && !separatesIds(host)) notEnforced.push(SHARED_IDS);
   if (!runtime.egress) notEnforced.push('There is no network but loopback: nf_tables cannot be set up here.');
   if (!runtime.userLimits) notEnforced.push(SHARED_USER_LIMITS);
   notEnforced.push(diskSentence(context.diskMb));
   return {
-    isolation: `${runtime.name} ${runtime.version}, ${USERS[host.idMap.kind]}, cgroups ${host.cgroupLayout}`,
+    isolation: `${runtime.name} ${runtime.version}, ${usersOf(host)}, cgroups ${host.cgroupLayout}`,
     networkModes: runtime.egress ? ['allow-all', 'deny-all', 'custom'] : ['deny-all'],
     defaultNetworkPolicy: { mode: runtime.egress ? 'allow-all' : 'deny-all' },
     defaultVcpus: Math.min(DEFAULT_VCPUS, host.cpus),

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { throwIfCancelled } from '../../shared/errors.ts';
 import { isAbandonedTemporary } from '../../shared/fs/atomic-file.ts';
+import { releaseDeadLock } from '../../shared/fs/file-lock.ts';
 import { pathExists } from '../../shared/fs/path-exists.ts';
 import { identify } from '../../shared/process-identity.ts';
 import { removeTemporaryFiles } from './cleanup/temporary-files.ts';
@@ -29,7 +30,7 @@ async function removeUnfinished(host: Host): Promise<void> {
   );
   await removeTrees(
     host.agent,
-    host.idMap,
+    host.diskIds,
     dead.map(({ path }) => path),
   );
 }
@@ -49,7 +50,7 @@ async function removeOldTemplates(host: Host, used: Set<string>): Promise<void> 
     const stays = name.startsWith('.')
       ? !isAbandonedTemporary(name)
       : templateOf(name) === host.etcTemplate || used.has(templateOf(name));
-    if (!stays) await removeTrees(host.agent, host.idMap, [join(host.layout.etcTemplates, name)]);
+    if (!stays) await removeTrees(host.agent, host.diskIds, [join(host.layout.etcTemplates, name)]);
   }
 }
 
@@ -86,7 +87,10 @@ async function attempt(context: OciContext, failure: string, work: () => Promise
 export async function recoverAll(context: OciContext, signal: AbortSignal): Promise<string[]> {
   if (!(await context.hasState())) return [];
   const host = await context.host();
-  await attempt(context, 'cannot remove sandboxes that were never started', () => removeUnfinished(host));
+  await attempt(context, 'cannot remove sandboxes that were never started', async () => {
+    await removeUnfinished(host);
+    await releaseDeadLock(host.layout.sandboxesLock);
+  });
   throwIfCancelled(signal);
   await attempt(context, 'cannot remove unfinished images', async () => {
     if (await host.images.sweep()) await removeUnusedLayers(host);
@@ -110,7 +114,7 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
       const paths = host.layout.sandbox(sandboxId);
       if (isInternal(after)) {
         // Its creator died; a live one removes it itself.
-        if (after.endedAt !== null) await removeTrees(host.agent, host.idMap, [paths.dir]);
+        if (after.endedAt !== null) await removeTrees(host.agent, host.diskIds, [paths.dir]);
         continue;
       }
       if (before.endedAt === null && after.endedAt !== null) recovered.push(sandboxId);

@@ -30,12 +30,12 @@ export async function cleanUpSandbox(host: Host, record: SandboxRecord): Promise
   const paths = host.layout.sandbox(record.sandboxId);
   await killSandboxProcesses(host, record.sandboxId, record.init);
   const left = [paths.layers, paths.bundle, paths.runtime, paths.caTrust, paths.ca];
-  await removeTrees(host.agent, host.idMap, left);
+  await removeTrees(host.agent, host.diskIds, left);
   await Promise.all([removeAgentFiles(paths), removeEgressSockets(paths)]);
 }
 
 /** Removes a sandbox completely, including its record, which may be missing or unreadable. */
 export async function removeSandbox(host: Host, sandboxId: string): Promise<void> {
   await killSandboxProcesses(host, sandboxId, null);
-  await removeTrees(host.agent, host.idMap, [host.layout.sandbox(sandboxId).dir]);
+  await removeTrees(host.agent, host.diskIds, [host.layout.sandbox(sandboxId).dir]);
 }

@@ -9,13 +9,13 @@ import { removeTrees } from '../host/remove-tree.ts';
  * has files of the sandboxes' ids. A missing directory is fine.
  */
 export async function removeTemporaryFiles(
-  { agent, idMap }: Pick<Host, 'agent' | 'idMap'>,
+  { agent, diskIds }: Pick<Host, 'agent' | 'diskIds'>,
   dir: string,
 ): Promise<void> {
   const abandoned = (await listDirectory(dir)).filter(isAbandonedTemporary);
   await removeTrees(
     agent,
-    idMap,
+    diskIds,
     abandoned.map((name) => join(dir, name)),
   );
 }

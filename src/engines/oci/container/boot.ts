@@ -17,6 +17,7 @@ import { FRAME, PROTOCOL_VERSION, TAG } from '../protocol/frames.ts';
 import type { BaseLayers, SandboxRecord, WorkspaceRecord } from '../state/sandbox-record.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 import { findBase } from '../storage/base-layers.ts';
+import { MappedDirectories } from '../storage/mapped-directories.ts';
 import {
   bundleDirectories,
   launchMounts,
@@ -26,6 +27,7 @@ import {
   topMount,
 } from '../storage/overlay-layers.ts';
 import { makeSandboxDirectories } from '../storage/rootfs.ts';
+import { sandboxIds } from '../storage/sandbox-ids.ts';
 import { makeMountPoints, volumeMounts } from '../storage/volume-mounts.ts';
 import { findHidden, prepareWorkspace } from '../workspace/mount.ts';
 import { ociConfig } from './oci-config.ts';
@@ -47,6 +49,7 @@ export type BootRequest = Pick<
   | 'baseLayers'
   | 'workspace'
   | 'volumes'
+  | 'idBase'
 >;
 
 export interface Booted {
@@ -98,15 +101,16 @@ async function sandboxCgroups(
 async function prepareBundle(
   host: Host,
   paths: SandboxPaths,
+  mapped: MappedDirectories,
   tops: TopDirectory[],
   baseLayers: BaseLayers,
 ): Promise<void> {
-  for (const name of bundleDirectories(host, tops)) {
+  for (const name of [...bundleDirectories(host, tops), ...mapped.places()]) {
     await mkdir(join(paths.bundle, name));
     // The sandbox's root traverses it to reach a layer.
     await chmod(join(paths.bundle, name), directoryMode(host));
   }
-  for (const { place, target } of layerLinks(host, baseLayers))
+  for (const { place, target } of layerLinks(host, mapped, baseLayers))
     await symlink(target, join(paths.bundle, place));
 }
 
@@ -122,6 +126,8 @@ export async function boot(
   folder: HostDirectory | null = null,
 ): Promise<Booted> {
   const base = await findBase(host, request);
+  const ids = { disk: host.diskIds, sandbox: sandboxIds(host, request) };
+  const mapped = new MappedDirectories(host, paths, request);
   // Walking a large folder takes as long as the other preparations.
   const hiding =
     request.workspace === null || folder === null
@@ -132,30 +138,35 @@ export async function boot(
   const ofImage = request.image === null ? '' : await host.images.caCertificates(request.image);
   await Promise.all([
     traced('engine', 'directories', () =>
-      makeSandboxDirectories(paths, host.idMap, base, request.baseLayers.owners),
+      makeSandboxDirectories(paths, ids, base, request.baseLayers.owners),
     ),
     traced('engine', 'certificate authority', () =>
       writeCaTrust(paths, request.sandboxId, host.caBundle, ofImage),
     ),
   ]);
   const tops = topDirectories(base, request.baseLayers);
-  await prepareBundle(host, paths, tops, request.baseLayers);
+  await prepareBundle(host, paths, mapped, tops, request.baseLayers);
   const workspace =
     request.workspace === null || folder === null || hiding === null
       ? null
-      : await prepareWorkspace(host, paths, { workspace: request.workspace, folder, hiding }, signal);
+      : await prepareWorkspace(
+          host,
+          { paths, mapped, sandboxIds: ids.sandbox },
+          { workspace: request.workspace, folder, hiding },
+          signal,
+        );
   await makeMountPoints(join(paths.bundle, 'rootfs'), base, request.volumes);
-  const namespace = await prepareUserNamespace(host.idMap, runtime.name, paths, request.sandboxId);
+  const namespace = await prepareUserNamespace(ids.sandbox, runtime.name, paths, request.sandboxId);
   const config = ociConfig({
     userns: namespace.path,
     paths,
-    idMap: host.idMap,
+    sandboxIds: ids.sandbox,
     agent: host.agent,
     topMounts: [
-      ...tops.map((top) => topMount(host, paths, top)),
+      ...tops.map((top) => topMount(host, paths, mapped, top)),
       ...(workspace === null ? [] : [workspace.mount]),
     ],
-    volumeMounts: volumeMounts(host.layout, request.volumes),
+    volumeMounts: volumeMounts(host.layout, mapped, request.volumes),
     deadlineMs: request.timeoutMs,
     vcpus: request.vcpus,
     memoryMb: request.memoryMb,
@@ -172,7 +183,7 @@ export async function boot(
       agent: host.agent,
       mounts: [
         ...namespace.options,
-        ...launchMounts(host, paths, tops),
+        ...launchMounts(host, paths, mapped, tops),
         ...(workspace === null ? [] : workspace.options),
       ],
       workspaceFd: workspace === null || workspace.isByPath ? null : (folder?.fd ?? null),

@@ -51,6 +51,7 @@ export function newRecord(host: Host, given: RecordInput): SandboxRecord {
     init: null,
     cgroups: [],
     enforced: { memory: false, cpu: false, pids: false },
+    idBase: null,
     snapshot: null,
   };
 }

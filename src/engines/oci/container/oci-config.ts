@@ -11,7 +11,7 @@ import { seccompProfile } from './seccomp-profile.ts';
 
 export interface ConfigRequest {
   paths: SandboxPaths;
-  idMap: IdMap;
+  sandboxIds: IdMap;
   /** Host path of the agent's executable. */
   agent: string;
   /** Mounts of the writable top-level directories. */
@@ -157,9 +157,9 @@ function resources(
 
 /** The whole `config.json`. */
 export function ociConfig(request: ConfigRequest) {
-  const { idMap, cgroup } = request;
+  const { sandboxIds, cgroup } = request;
   const agentArguments = [
-    ...['init', PROTOCOL_VERSION, request.deadlineMs, idMap.uid, idMap.gid],
+    ...['init', PROTOCOL_VERSION, request.deadlineMs, sandboxIds.uid, sandboxIds.gid],
     ...['egress', 'owner', `cpus=${Math.ceil(request.vcpus)}`],
   ].map(String);
   return {
@@ -182,8 +182,8 @@ export function ociConfig(request: ConfigRequest) {
         request.userns === null ? { type: 'user' } : { type: 'user', path: request.userns },
         ...[...NAMESPACES, ...(cgroup ? ['cgroup'] : [])].map((type) => ({ type })),
       ],
-      uidMappings: idMap.uidMappings,
-      gidMappings: idMap.gidMappings,
+      uidMappings: sandboxIds.uidMappings,
+      gidMappings: sandboxIds.gidMappings,
       ...(cgroup ? { cgroupsPath: cgroup.path, resources: resources(request, cgroup) } : {}),
       maskedPaths: MASKED,
       readonlyPaths: READ_ONLY,

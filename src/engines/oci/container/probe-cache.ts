@@ -14,6 +14,7 @@ import { makeDirectory } from '../../../shared/fs/state-directory.ts';
 import { currentProcess } from '../../../shared/process-identity.ts';
 import type { Host } from '../host/host.ts';
 import { rightsOfProcess, runtimeDirectory } from '../host/probe/until-restart.ts';
+import { separatesIds } from '../storage/sandbox-ids.ts';
 import type { OciRuntime } from './oci-runtime.ts';
 
 const cacheSchema = z.strictObject({
@@ -30,8 +31,11 @@ const cacheSchema = z.strictObject({
 });
 
 /** What a result depends on, of what the engine knows about this host. */
-export type ProbedHost = Pick<Host, 'layout' | 'cgroupLayout' | 'agent' | 'mounts' | 'alterBundle'> & {
-  readonly idMap: Pick<Host['idMap'], 'kind'>;
+export type ProbedHost = Pick<
+  Host,
+  'layout' | 'cgroupLayout' | 'agent' | 'mounts' | 'canSeparateIds' | 'alterBundle'
+> & {
+  readonly diskIds: Pick<Host['diskIds'], 'kind'>;
 };
 
 /** A file with one result, valid for one key. */
@@ -58,7 +62,8 @@ export async function probePlaces(
       return `${path}:${size}:${mtimeMs}`;
     }),
   );
-  const common = [wanted, currentProcess().bootId, release(), host.idMap.kind, host.cgroupLayout, ...stamps];
+  const ids = `${host.diskIds.kind}, ${separatesIds(host) ? 'a range each' : 'one range'}`;
+  const common = [wanted, currentProcess().bootId, release(), ids, host.cgroupLayout, ...stamps];
   const own = { path: host.layout.probeCache, key: [...common, host.agent].join('|') };
   // Tests that alter the bundle find out something else.
   if (directory === null || host.alterBundle !== null) return [own];

@@ -3,10 +3,10 @@ import { SandboxError } from '../../../shared/errors.ts';
 import { diskIsFull, isDiskFullInProgram } from '../../../shared/fs/disk-full.ts';
 import { newSandboxId } from '../../../shared/ids.ts';
 import { removeSandbox } from '../cleanup/cleanup.ts';
-import { directoryMode } from '../host/directory-mode.ts';
 import type { Host } from '../host/host.ts';
 import { findProgram, runHostProgram } from '../host/host-program.ts';
-import { claimDirectory, PROBE_RUNTIME } from '../state/sandbox-record.ts';
+import { PROBE_RUNTIME } from '../state/sandbox-record.ts';
+import { claimSandbox } from '../storage/sandbox-ids.ts';
 import { boot } from './boot.ts';
 import { descriptorLimitHint } from './gvisor.ts';
 import { newRecord } from './new-record.ts';
@@ -42,7 +42,7 @@ function baseName(wanted: string): string {
  * The ways to call the installed runtimes, best first: with cgroup limits before without, crun before runc.
  */
 export async function candidates(host: Host, wanted: string): Promise<OciRuntime[]> {
-  const root = host.idMap.kind === 'root';
+  const root = host.diskIds.kind === 'root';
   const found: OciRuntime[] = [];
   for (const name of wanted === 'auto' ? KNOWN : [wanted]) {
     const path = findProgram(name);
@@ -68,7 +68,7 @@ async function tryRuntime(
   signal: AbortSignal,
 ): Promise<{ error: string | null; found: Findings }> {
   const sandboxId = newSandboxId();
-  const record = newRecord(host, {
+  const drafted = newRecord(host, {
     sandboxId,
     runtime: PROBE_RUNTIME,
     vcpus: 1,
@@ -78,7 +78,7 @@ async function tryRuntime(
     env: {},
     networkPolicy: { mode: 'deny-all' },
   });
-  const paths = await claimDirectory(host.layout, record, directoryMode(host));
+  const { paths, record } = await claimSandbox(host, drafted);
   try {
     const { egress, enforced, owner } = await boot(host, runtime, paths, record, signal);
     let userLimits: boolean;

@@ -17,17 +17,17 @@ export interface UserNamespace {
 /**
  * Prepares the namespace that root's launcher makes; an ordinary user's runtime makes it. The kernel counts
  * what the users of a namespace use against its owner as well. Each sandbox gets an owner that is nobody
- * else: an id of the state directory's range, chosen by the sandbox's id. runc 1.1 cannot join such a
+ * else: an id of its range, chosen by the sandbox's id since some have the range of others. runc 1.1 cannot join such a
  * namespace; the launcher then needs it for its mounts alone.
  */
 export async function prepareUserNamespace(
-  idMap: IdMap,
+  sandboxIds: IdMap,
   runtimeName: string,
   paths: SandboxPaths,
   sandboxId: string,
 ): Promise<UserNamespace> {
-  const [ids] = idMap.uidMappings;
-  if (idMap.kind !== 'root' || ids === undefined) return { options: [], path: null };
+  const [ids] = sandboxIds.uidMappings;
+  if (sandboxIds.kind !== 'root' || ids === undefined) return { options: [], path: null };
   const random = createHash('sha256').update(sandboxId).digest().readUInt32BE();
   const owner = ids.hostID + FIRST_OWNER + (random % (ids.size - FIRST_OWNER));
   const options = ['--ids', String(ids.hostID), String(ids.size), String(owner)];

@@ -3,6 +3,7 @@ import { SandboxError } from '../../../shared/errors.ts';
 import type { Diagnosis, Finding } from '../../engine.ts';
 import { probeRuntimes } from '../container/runtime-probe.ts';
 import { prepareHost } from '../host/host.ts';
+import { separatesIds } from '../storage/sandbox-ids.ts';
 import { agentFindings } from './agent.ts';
 import { cgroupFindings } from './cgroups.ts';
 import { deviceFindings } from './devices.ts';
@@ -46,7 +47,7 @@ export function evaluate(facts: HostFacts, wanted: string, outcome: TrialOutcome
     ...agentFindings(facts),
     ...runtimeFindings(facts, wanted, outcome),
     ...namespaceFindings(facts, works),
-    ...(works && outcome.kind === 'tried' ? mountFindings(facts, outcome.mounts) : []),
+    ...(works && outcome.kind === 'tried' ? mountFindings(facts, outcome) : []),
     ...idFindings(facts),
     ...cgroupFindings(facts),
     ...deviceFindings(facts),
@@ -83,7 +84,7 @@ async function tryRuntimes({ stateDir, agentPath, ociRuntime }: DiagnoseOptions)
       egress,
       error,
     }));
-    return { kind: 'tried', trials, mounts: host.mounts };
+    return { kind: 'tried', trials, mounts: host.mounts, separateIds: separatesIds(host) };
   } catch (error) {
     const hint = error instanceof SandboxError ? ` ${error.hint}` : '';
     return { kind: 'not_tried', reason: `${error instanceof Error ? error.message : String(error)}${hint}` };

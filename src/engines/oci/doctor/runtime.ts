@@ -17,7 +17,13 @@ export interface RuntimeTrial {
 
 /** The trials, or why there were none. */
 export type TrialOutcome =
-  | { readonly kind: 'tried'; readonly trials: readonly RuntimeTrial[]; readonly mounts: MountsBy }
+  | {
+      readonly kind: 'tried';
+      readonly trials: readonly RuntimeTrial[];
+      readonly mounts: MountsBy;
+      /** Whether sandboxes have ids of their own on the host. */
+      readonly separateIds: boolean;
+    }
   | { readonly kind: 'not_tried'; readonly reason: string };
 
 const LIMITS = {

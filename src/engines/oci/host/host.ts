@@ -19,11 +19,14 @@ import { DPKG_DATABASE, findSystemDirectories, type SystemDirectories } from './
 
 export interface Host {
   layout: StateLayout;
-  idMap: IdMap;
+  /** The owners of sandboxes' files in the state directory. Those of their processes: `sandboxIds`. */
+  diskIds: IdMap;
   /** The agent's executable, in the state directory, where the OCI runtime can reach it. */
   agent: string;
   system: SystemDirectories;
   mounts: MountsBy;
+  /** Whether root's mounts can map the disk ids, so that each sandbox has ids of its own. */
+  canSeparateIds: boolean;
   /** Meaningful where root mounts. */
   canMapIds: CanMapIds;
   etcTemplate: string;
@@ -103,16 +106,16 @@ function maxOpenFiles(): number {
 async function populateStateDir(
   layout: StateLayout,
   agentSource: string,
-): Promise<Pick<Host, 'idMap' | 'agent' | 'etcTemplate'>> {
+): Promise<Pick<Host, 'diskIds' | 'agent' | 'etcTemplate'>> {
   try {
     await makeStateDirectories(layout, process.getuid?.() === 0 ? 'root' : null);
     await checkFormat(layout);
-    const idMap = await chooseIdMap(layout.uidRangeFile);
+    const diskIds = await chooseIdMap(layout.uidRangeFile);
     const [agent, etcTemplate] = await Promise.all([
       installAgent(layout, agentSource),
-      ensureEtcTemplate(layout.etcTemplates, idMap.hostUid, idMap.hostGid),
+      ensureEtcTemplate(layout.etcTemplates, diskIds.hostUid, diskIds.hostGid),
     ]);
-    return { idMap, agent, etcTemplate };
+    return { diskIds, agent, etcTemplate };
   } catch (error) {
     throw stateDirectoryError(error, layout.stateDir);
   }
@@ -134,22 +137,25 @@ export async function prepareHost(
   }
   checkStateDir(stateDir);
   const layout = new StateLayout(stateDir);
-  const { idMap, agent, etcTemplate } = await populateStateDir(layout, agentSource);
+  const { diskIds, agent, etcTemplate } = await populateStateDir(layout, agentSource);
   const [system, trust, cgroups] = await Promise.all([
     findSystemDirectories(),
     findSystemCaBundle(),
     cgroupLayout(),
   ]);
   const hostDirectories = [...system.directories, ...(system.dpkg ? [DPKG_DATABASE] : [])];
+  const { mounts, canSeparateIds } = await probeMounts(layout, agent, diskIds, hostDirectories);
   return {
     layout,
-    idMap,
+    diskIds,
     agent,
     system,
-    mounts: await probeMounts(layout, agent, idMap, hostDirectories),
-    canMapIds: await probeIdMaps(layout, agent, idMap),
+    mounts,
+    // These mounts have no ids for a bundle without a user namespace.
+    canSeparateIds: canSeparateIds && alterBundle === null,
+    canMapIds: await probeIdMaps(layout, agent, diskIds),
     etcTemplate,
-    images: openImageStore(layout, agent, idMap, process.arch),
+    images: openImageStore(layout, agent, diskIds, process.arch),
     caBundle: trust,
     cgroupLayout: cgroups,
     swapLimit: await canLimitSwap(cgroups),

@@ -12,10 +12,14 @@ export interface IdMapping {
   size: number;
 }
 
-/** The mapping between a sandbox's ids and the host's. */
+/**
+ * A mapping between the ids in a sandbox and the host's. There are two for each: its disk ids own its files in
+ * the state directory (`Host.diskIds`, the same for all sandboxes), its sandbox ids are those of its processes
+ * (`sandboxIds`). Where the kernel can map one to the other, a root server's sandboxes have a range each.
+ */
 export interface IdMap {
   /**
-   * `root`: a range of its own; `subordinate`: the user and their /etc/subuid range; `single`: the user's id
+   * `root`: a range of ids above those of users; `subordinate`: the user and their /etc/subuid range; `single`: the user's id
    * only.
    */
   kind: 'root' | 'subordinate' | 'single';
@@ -63,17 +67,50 @@ export function parseSubordinateRanges(text: string): SubordinateRange[] {
 const RANGES = (LAST_BASE - FIRST_BASE) / RANGE + 1;
 
 /**
- * A range of 65,536 ids from `FIRST_BASE` on that no line of /etc/subuid or /etc/subgid overlaps. State
- * directories with different paths hardly ever get the same one, so that they do not share what the kernel counts
- * by id. Servers that begin to use one at the same time choose alike.
+ * A range of 65,536 ids from `FIRST_BASE` on that overlaps none of those that are taken. Different names hardly
+ * ever lead to the same one, so that two state directories do not share what the kernel counts by id. Servers
+ * that begin to use a directory at the same time choose alike.
+ *
+ * @param name the path of a state directory, or the id of a sandbox
  */
-export function freeRangeBase(path: string, taken: readonly SubordinateRange[]): number {
-  const first = createHash('sha256').update(path).digest().readUInt32BE();
+export function freeRangeBase(name: string, taken: readonly SubordinateRange[]): number {
+  const base = findFreeRange(name, taken);
+  if (base !== null) return base;
+  throw new Error('/etc/subuid and /etc/subgid leave no free id range above 1,879,048,192');
+}
+
+function findFreeRange(name: string, taken: readonly SubordinateRange[]): number | null {
+  const first = createHash('sha256').update(name).digest().readUInt32BE();
   for (let index = 0; index < RANGES; index++) {
     const base = FIRST_BASE + ((first + index) % RANGES) * RANGE;
     if (!taken.some((range) => range.start < base + RANGE && base < range.start + range.count)) return base;
   }
-  throw new Error('/etc/subuid and /etc/subgid leave no free id range above 1,879,048,192');
+  return null;
+}
+
+/** The ranges that the host assigns to users. */
+async function assignedRanges(): Promise<SubordinateRange[]> {
+  return [...(await readRanges('/etc/subuid')), ...(await readRanges('/etc/subgid'))];
+}
+
+/**
+ * A range for one sandbox of a root server.
+ *
+ * @param bases where the ranges begin that other sandboxes and the files on disk have
+ * @returns its first id; null if none is left
+ */
+export async function chooseSandboxRange(
+  sandboxId: string,
+  bases: readonly number[],
+): Promise<number | null> {
+  const others = bases.map((start) => ({ owner: '', start, count: RANGE }));
+  return findFreeRange(sandboxId, [...(await assignedRanges()), ...others]);
+}
+
+/** The same map with another range of the host. */
+export function moveToRange(idMap: IdMap, base: number): IdMap {
+  const mapping = [{ containerID: 0, hostID: base, size: RANGE }];
+  return { ...idMap, uidMappings: mapping, gidMappings: mapping, hostUid: base, hostGid: base };
 }
 
 async function readRanges(file: string): Promise<SubordinateRange[]> {
@@ -92,8 +129,7 @@ async function rootMap(uidRangeFile: string): Promise<IdMap> {
     base = Number(JSON.parse(await readFile(uidRangeFile, 'utf8')));
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
-    const taken = [...(await readRanges('/etc/subuid')), ...(await readRanges('/etc/subgid'))];
-    base = freeRangeBase(await realpath(dirname(uidRangeFile)), taken);
+    base = freeRangeBase(await realpath(dirname(uidRangeFile)), await assignedRanges());
     await writeFileAtomic(uidRangeFile, `${base}\n`);
   }
   if (!Number.isSafeInteger(base) || base < RANGE) {

@@ -20,6 +20,7 @@ import type { NetworkPolicy } from '../../engine.ts';
 import type { Host } from '../host/host.ts';
 import { readRecord } from '../state/sandbox-record.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
+import { sandboxIds } from '../storage/sandbox-ids.ts';
 import { EgressGateway } from './egress-gateway.ts';
 import { readEgressLog } from './egress-log.ts';
 import { TlsKeyProviders } from './tls-key-provider.ts';
@@ -113,12 +114,13 @@ export class EgressGatewayPool {
         await present.gateway.takePlace();
         return;
       }
+      const { hostUid, hostGid } = sandboxIds(host, await readRecord(host.layout, sandboxId));
       const gateway = await EgressGateway.open({
         place: {
           program: host.agent,
           dir: paths.dir,
           agentDir: paths.agent,
-          owner: { uid: host.idMap.hostUid, gid: host.idMap.hostGid },
+          owner: { uid: hostUid, gid: hostGid },
         },
         policy: this.#compileFor(sandboxId, policy),
         lookup: this.#lookup,

@@ -48,7 +48,7 @@ async function copy(host: Host, record: SnapshotOf, freezer: Freezer): Promise<v
   const { upper } = host.layout.sandbox(record.sandboxId);
   await mkdir(staged.dir, { recursive: true });
   await chmod(staged.dir, directoryMode(host));
-  await whileFrozen(freezer, () => copyTree(host.agent, host.idMap, upper, staged.layer));
+  await whileFrozen(freezer, () => copyTree(host.agent, host.diskIds, upper, staged.layer));
   await commitCopy(host, record);
 }
 

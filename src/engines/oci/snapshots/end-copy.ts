@@ -9,7 +9,7 @@ import { type SnapshotOf, stagedPaths } from '../storage/snapshot-commit.ts';
  * cannot be removed are left to the next recovery.
  */
 export async function endCopy(
-  host: Pick<Host, 'agent' | 'idMap' | 'layout'>,
+  host: Pick<Host, 'agent' | 'diskIds' | 'layout'>,
   log: Logger,
   record: SnapshotOf,
 ): Promise<void> {
@@ -21,7 +21,7 @@ export async function endCopy(
         : null,
     );
   } finally {
-    await removeTrees(host.agent, host.idMap, [stagedPaths(host, record).dir]).catch((error: unknown) => {
+    await removeTrees(host.agent, host.diskIds, [stagedPaths(host, record).dir]).catch((error: unknown) => {
       log.warn({ sandbox_id: sandboxId, err: error }, 'cannot remove what a failed copy has left');
     });
   }

@@ -125,6 +125,8 @@ const recordSchema = z.strictObject({
   baseLayers: baseLayersSchema.default(NO_BASE_LAYERS),
   workspace: workspaceSchema.nullable().default(null),
   volumes: z.array(volumeMountSchema).default([]),
+  /** The first host id of its own range; null: its processes have the disk ids. */
+  idBase: z.number().int().positive().nullable().default(null),
   /** The snapshot in progress, from the moment it is decided. */
   snapshot: z
     .strictObject({ snapshotId: z.string().refine(isSnapshotId), expiresAt: z.number().nullable() })

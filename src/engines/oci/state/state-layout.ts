@@ -57,6 +57,8 @@ export class StateLayout {
   readonly stateDir: string;
   readonly formatFile: string;
   readonly sandboxes: string;
+  /** Held while determining which ids are in use. */
+  readonly sandboxesLock: string;
   readonly snapshots: string;
   /** Held while determining which snapshots are in use. */
   readonly snapshotsLock: string;
@@ -76,6 +78,7 @@ export class StateLayout {
     this.stateDir = stateDir;
     this.formatFile = join(stateDir, 'format');
     this.sandboxes = join(stateDir, 'sandboxes');
+    this.sandboxesLock = join(this.sandboxes, '.lock');
     this.snapshots = join(stateDir, 'snapshots');
     this.snapshotsLock = join(this.snapshots, 'lock');
     this.binaries = join(stateDir, 'bin');

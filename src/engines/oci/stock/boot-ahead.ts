@@ -37,7 +37,7 @@ async function bootAhead(
   const host = await context.host();
   const runtime = await context.runtime(signal);
   throwIfCancelled(signal);
-  const record = newRecord(host, {
+  const drafted = newRecord(host, {
     sandboxId,
     runtime: STOCK_RUNTIME,
     vcpus,
@@ -47,7 +47,7 @@ async function bootAhead(
     env: {},
     networkPolicy: { mode: 'deny-all' },
   });
-  const paths = await claimWithLayers(host, record);
+  const { paths, record } = await claimWithLayers(host, drafted);
   const { owner, init, cgroups, enforced, egress } = await boot(host, runtime, paths, record, signal);
   context.owners.add(sandboxId, owner);
   // The agent is at the other end.

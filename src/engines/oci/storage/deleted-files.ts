@@ -19,7 +19,7 @@ const MAX_PROCESSES = 16_384;
  * then does not see files that are only mapped.
  */
 export async function countDeletedOf(host: Host, init: number, signal: AbortSignal): Promise<DiskUse> {
-  if (host.idMap.kind !== 'subordinate') return countDeletedFiles(init, signal);
+  if (host.diskIds.kind !== 'subordinate') return countDeletedFiles(init, signal);
   const pids: string[] = [];
   for await (const pid of descendants(init, signal)) pids.push(String(pid));
   const args = [String(init), ...pids.slice(0, MAX_PROCESSES)];

@@ -36,9 +36,9 @@ function runDu(host: Host, options: string[], paths: readonly string[], signal: 
   const du = findProgram('du');
   if (du === null) throw new Error('this host has no du');
   const args = [...options, '--', ...paths];
-  return host.idMap.kind === 'root'
+  return host.diskIds.kind === 'root'
     ? runHostProgram(du, args, { signal })
-    : runInUserns(host.agent, host.idMap, du, args, signal);
+    : runInUserns(host.agent, host.diskIds, du, args, signal);
 }
 
 /** The sum over all trees; null if there is none. */

@@ -4,6 +4,7 @@ import type { Host } from '../host/host.ts';
 import type { BaseLayers } from '../state/sandbox-record.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 import type { Base, BaseDirectory } from './base-layers.ts';
+import type { MappedDirectories } from './mapped-directories.ts';
 import { layerPaths } from './rootfs.ts';
 
 /** A top-level directory of a sandbox. */
@@ -60,25 +61,37 @@ export function bundleDirectories(host: Host, tops: TopDirectory[]): string[] {
 }
 
 /** The links in the bundle: place and target. */
-export function layerLinks(host: Host, baseLayers: BaseLayers): { place: string; target: string }[] {
+export function layerLinks(
+  host: Host,
+  mapped: MappedDirectories,
+  baseLayers: BaseLayers,
+): { place: string; target: string }[] {
   return baseLayers.layers.map(({ snapshotId }, index) => ({
     place: join(LINKS, String(index)),
-    target: host.layout.snapshot(snapshotId).layer,
+    target: mapped.forRuntime(host.layout.snapshot(snapshotId).layer),
   }));
 }
 
 /** Options of the agent's `launch` for the mounts that root makes (see agent/host/launch.c). */
-export function launchMounts(host: Host, paths: SandboxPaths, tops: TopDirectory[]): string[] {
+export function launchMounts(
+  host: Host,
+  paths: SandboxPaths,
+  mappedDirectories: MappedDirectories,
+  tops: TopDirectory[],
+): string[] {
   if (host.mounts === 'by-runtime') return [];
-  const options: string[] = [];
+  const options = mappedDirectories.launchOptions();
+  const place = (path: string) => mappedDirectories.inBundle(path);
   for (const top of tops.filter(isLayered)) {
     const { name, base, links } = top;
     const mapped = join(MAPPED, name);
     if (base?.ofHost) options.push('--map', base.path, mapped);
-    const bottom = base === null ? [] : [...(base.above ?? []), base.ofHost ? mapped : base.path];
+    const above = (base?.above ?? []).map(place);
+    const bottom = base === null ? [] : [...above, base.ofHost ? mapped : place(base.path)];
     const lower = [...links.map((link) => `${LINKS}/${link}/${name}`), ...bottom].join(':');
     const { upper, work } = layerPaths(paths, name);
-    options.push('--overlay', join(MERGED, name), `lowerdir=${lower},upperdir=${upper},workdir=${work}`);
+    const own = `upperdir=${place(upper)},workdir=${place(work)}`;
+    options.push('--overlay', join(MERGED, name), `lowerdir=${lower},${own}`);
   }
   return options;
 }
@@ -92,11 +105,16 @@ export interface Mount {
 }
 
 /** The runtime's mount for one top-level directory. */
-export function topMount(host: Host, paths: SandboxPaths, top: TopDirectory): Mount {
+export function topMount(
+  host: Host,
+  paths: SandboxPaths,
+  mapped: MappedDirectories,
+  top: TopDirectory,
+): Mount {
   const { name, place, base, links } = top;
   const { upper, work } = layerPaths(paths, name);
   if (host.mounts === 'by-root' || !isLayered(top)) {
-    const source = isLayered(top) ? join(paths.bundle, MERGED, name) : upper;
+    const source = isLayered(top) ? join(paths.bundle, MERGED, name) : mapped.forRuntime(upper);
     return { destination: `/${place}`, type: 'bind', source, options: ['bind', 'nosuid', 'nodev'] };
   }
   const layers = links.map((link) => join(paths.bundle, LINKS, link, name));

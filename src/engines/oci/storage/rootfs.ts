@@ -20,21 +20,24 @@ export function layerPaths(paths: SandboxPaths, name: string): { upper: string; 
 /**
  * Creates the directories of a new sandbox. Other host users cannot access what its root owns; parent
  * directories can only be traversed.
+ *
+ * @param ids of its files; its agent writes to a directory with those of its processes
  */
 export async function makeSandboxDirectories(
   paths: SandboxPaths,
-  idMap: IdMap,
+  ids: { disk: IdMap; sandbox: IdMap },
   base: Base,
   owners: BaseLayers['owners'],
 ): Promise<void> {
-  const passable = idMap.kind === 'root' ? 0o711 : 0o700;
-  const own = (path: string) => (idMap.kind === 'root' ? chown(path, idMap.hostUid, idMap.hostGid) : null);
+  const asRoot = ids.disk.kind === 'root';
+  const passable = asRoot ? 0o711 : 0o700;
+  const own = (path: string) => (asRoot ? chown(path, ids.disk.hostUid, ids.disk.hostGid) : null);
   const rootfs = join(paths.bundle, 'rootfs');
   await mkdir(paths.bundle, { mode: passable });
   await chmod(paths.bundle, passable);
   await Promise.all([mkdir(paths.commands, { mode: 0o700 }), mkdir(paths.runtime, { mode: 0o700 })]);
   await mkdir(paths.agent, { mode: 0o700 });
-  await own(paths.agent);
+  if (asRoot) await chown(paths.agent, ids.sandbox.hostUid, ids.sandbox.hostGid);
 
   await mkdir(rootfs);
   await chmod(rootfs, 0o755);
@@ -55,7 +58,7 @@ export async function makeSandboxDirectories(
       const inherited = owners[name];
       await Promise.all([mkdir(upper), mkdir(work)]);
       await Promise.all([own(upper), own(work)]);
-      if (inherited !== undefined && idMap.kind === 'root') await chown(upper, inherited.uid, inherited.gid);
+      if (inherited !== undefined && asRoot) await chown(upper, inherited.uid, inherited.gid);
       // An overlay shows the upper directory's own mode as that of the merged one.
       await chmod(upper, inherited?.mode ?? MODES[name] ?? 0o755);
     }),

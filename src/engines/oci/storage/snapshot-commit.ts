@@ -83,7 +83,7 @@ async function recordOf(host: Host, record: SnapshotOf, layer: string): Promise<
     createdAt: Date.now(),
     expiresAt,
     mounts: host.mounts,
-    ids: idsOf(host.idMap),
+    ids: idsOf(host.diskIds),
   };
 }
 

@@ -83,7 +83,7 @@ async function moveUnused(host: Host): Promise<string[]> {
 export async function collectSnapshots(context: OciContext): Promise<void> {
   const host = await context.host();
   const moved = await withFileLock(host.layout.snapshotsLock, () => moveUnused(host));
-  await removeTrees(host.agent, host.idMap, moved);
+  await removeTrees(host.agent, host.diskIds, moved);
 }
 
 /** The `/etc` templates that snapshots use. */
@@ -110,7 +110,7 @@ export async function removeSnapshotLeftovers(host: Host): Promise<void> {
   );
   await removeTrees(
     host.agent,
-    host.idMap,
+    host.diskIds,
     left.map((name) => join(host.layout.snapshots, name)),
   );
 }

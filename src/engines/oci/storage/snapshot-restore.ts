@@ -1,11 +1,10 @@
 import { SandboxError } from '../../../shared/errors.ts';
 import { withFileLock } from '../../../shared/fs/file-lock.ts';
-import { directoryMode } from '../host/directory-mode.ts';
 import type { Host } from '../host/host.ts';
 import { idsOf } from '../host/id-map.ts';
-import { claimDirectory, type SandboxRecord } from '../state/sandbox-record.ts';
+import type { SandboxRecord } from '../state/sandbox-record.ts';
 import { readLiveSnapshot, type SnapshotRecord } from '../state/snapshot-record.ts';
-import type { SandboxPaths } from '../state/state-layout.ts';
+import { type ClaimedSandbox, claimSandbox } from './sandbox-ids.ts';
 
 /**
  * The snapshot for a new sandbox, which must use the snapshot's runtime: another one has different base
@@ -30,7 +29,7 @@ export async function sourceSnapshot(
       },
     );
   }
-  if (snapshot.mounts !== host.mounts || snapshot.ids !== idsOf(host.idMap)) {
+  if (snapshot.mounts !== host.mounts || snapshot.ids !== idsOf(host.diskIds)) {
     throw new SandboxError(
       'conflict',
       `Snapshot ${snapshotId} was taken with different mounts or user ids than this server uses.`,
@@ -47,12 +46,10 @@ export async function sourceSnapshot(
  * Creates a new sandbox's directory unless its image or snapshot was removed. From then on its record
  * protects them.
  */
-export async function claimWithLayers(host: Host, record: SandboxRecord): Promise<SandboxPaths> {
+export async function claimWithLayers(host: Host, record: SandboxRecord): Promise<ClaimedSandbox> {
   const { image, sourceSnapshotId } = record;
   const claim = () =>
-    sourceSnapshotId === null
-      ? claimDirectory(host.layout, record, directoryMode(host))
-      : claimOnSnapshot(host, sourceSnapshotId, record);
+    sourceSnapshotId === null ? claimSandbox(host, record) : claimOnSnapshot(host, sourceSnapshotId, record);
   if (image === null) return claim();
   return host.images.locked(async () => {
     if ((await host.images.find(image)) === null) throw await host.images.notFound(image);
@@ -60,9 +57,9 @@ export async function claimWithLayers(host: Host, record: SandboxRecord): Promis
   });
 }
 
-function claimOnSnapshot(host: Host, snapshotId: string, record: SandboxRecord): Promise<SandboxPaths> {
+function claimOnSnapshot(host: Host, snapshotId: string, record: SandboxRecord): Promise<ClaimedSandbox> {
   return withFileLock(host.layout.snapshotsLock, async () => {
     await readLiveSnapshot(host.layout, snapshotId);
-    return claimDirectory(host.layout, record, directoryMode(host));
+    return claimSandbox(host, record);
   });
 }

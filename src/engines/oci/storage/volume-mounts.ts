@@ -7,6 +7,7 @@ import type { MountedVolume } from '../state/sandbox-record.ts';
 import type { StateLayout } from '../state/state-layout.ts';
 import { volumePaths } from '../state/volume-record.ts';
 import type { Base } from './base-layers.ts';
+import type { MappedDirectories } from './mapped-directories.ts';
 import type { Mount } from './overlay-layers.ts';
 
 type Place = Pick<MountedVolume, 'name' | 'path'>;
@@ -52,11 +53,15 @@ export async function makeMountPoints(rootfs: string, base: Base, volumes: reado
 }
 
 /** The runtime's mounts. It never resolves a path outside of the sandbox's root directory. */
-export function volumeMounts(layout: StateLayout, volumes: readonly MountedVolume[]): Mount[] {
+export function volumeMounts(
+  layout: StateLayout,
+  mapped: MappedDirectories,
+  volumes: readonly MountedVolume[],
+): Mount[] {
   return volumes.map(({ id, path, readOnly }) => ({
     destination: path,
     type: 'bind',
-    source: volumePaths(layout, id).data,
+    source: mapped.forRuntime(volumePaths(layout, id).data),
     options: ['bind', ...(readOnly ? ['ro'] : []), 'nosuid', 'nodev'],
   }));
 }

@@ -48,11 +48,11 @@ export async function claimVolumes<Result>(
 }
 
 async function ensureVolume(host: Host, { owner, name }: VolumeMount, maxVolumes: number): Promise<void> {
-  const { layout, idMap } = host;
+  const { layout, diskIds } = host;
   const id = volumeId(owner, name);
   const present = await readVolume(layout, id);
   if (present !== null) {
-    if (present.ids === idsOf(idMap)) return;
+    if (present.ids === idsOf(diskIds)) return;
     throw new SandboxError('conflict', `Volume "${name}" was written with different user ids.`, {
       hint: 'Use another volume. The operator can restore the lines of /etc/subuid that it was written with.',
       details: { volume: name },
@@ -61,9 +61,9 @@ async function ensureVolume(host: Host, { owner, name }: VolumeMount, maxVolumes
   await requireRoom(host, owner, name, maxVolumes);
   const { dir, data } = volumePaths(layout, id);
   // Of an earlier volume of that name whose creation or removal did not finish.
-  await removeTrees(host.agent, idMap, [dir]);
+  await removeTrees(host.agent, diskIds, [dir]);
   await mkdir(dir, { mode: 0o700 });
-  if (idMap.kind === 'root') await chown(dir, idMap.hostUid, idMap.hostGid);
+  if (diskIds.kind === 'root') await chown(dir, diskIds.hostUid, diskIds.hostGid);
   await mkdir(data);
   await chmod(data, 0o755);
   await giveToUser(host, data);
@@ -72,7 +72,7 @@ async function ensureVolume(host: Host, { owner, name }: VolumeMount, maxVolumes
     owner,
     name,
     createdAt: Date.now(),
-    ids: idsOf(idMap),
+    ids: idsOf(diskIds),
   });
 }
 
@@ -93,12 +93,12 @@ async function requireRoom(host: Host, owner: string, name: string, maxVolumes: 
 }
 
 /** Makes the user that runs commands in every sandbox the owner of an empty directory. */
-async function giveToUser({ agent, idMap }: Host, path: string): Promise<void> {
-  const { kind, hostUid, hostGid, uid, gid } = idMap;
+async function giveToUser({ agent, diskIds }: Host, path: string): Promise<void> {
+  const { kind, hostUid, hostGid, uid, gid } = diskIds;
   if (kind === 'root') return chown(path, hostUid + uid, hostGid + gid);
   if (kind === 'single') return;
   const program = findProgram('chown');
   if (program === null) throw new Error('this host has no chown');
-  const { exitCode, output } = await runInUserns(agent, idMap, program, [`${uid}:${gid}`, path]);
+  const { exitCode, output } = await runInUserns(agent, diskIds, program, [`${uid}:${gid}`, path]);
   if (exitCode !== 0) throw new Error(`chown failed: ${output.trim()}`);
 }

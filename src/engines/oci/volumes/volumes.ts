@@ -52,11 +52,11 @@ export class OciVolumes implements Volumes {
       if (users.length > 0) throw inUse(name, users);
       return moveAway(host, id);
     });
-    await removeTrees(host.agent, host.idMap, [moved]);
+    await removeTrees(host.agent, host.diskIds, [moved]);
   }
 
   async prune(signal: AbortSignal): Promise<Volume[]> {
-    const { layout, agent, idMap } = await this.#context.host();
+    const { layout, agent, diskIds } = await this.#context.host();
     const removed: Volume[] = [];
     for (const volume of await this.list(signal)) {
       throwIfCancelled(signal);
@@ -75,7 +75,7 @@ export class OciVolumes implements Volumes {
       const left = await listAbandonedVolumes(layout);
       await removeTrees(
         agent,
-        idMap,
+        diskIds,
         left.map((id) => volumePaths(layout, id).dir),
       );
     });

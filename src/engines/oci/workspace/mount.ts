@@ -9,6 +9,7 @@ import type { Host } from '../host/host.ts';
 import type { IdMap } from '../host/id-map.ts';
 import type { WorkspaceRecord } from '../state/sandbox-record.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
+import type { MappedDirectories } from '../storage/mapped-directories.ts';
 import type { Mount } from '../storage/overlay-layers.ts';
 import { hiddenPaths, maskPaths } from './hidden-paths.ts';
 
@@ -36,7 +37,7 @@ export interface WorkspaceMount {
  */
 export async function prepareWorkspace(
   host: Host,
-  paths: SandboxPaths,
+  sandbox: { paths: SandboxPaths; mapped: MappedDirectories; sandboxIds: IdMap },
   {
     workspace,
     folder,
@@ -44,7 +45,8 @@ export async function prepareWorkspace(
   }: { workspace: WorkspaceRecord; folder: HostDirectory; hiding: Promise<string[]> },
   signal: AbortSignal,
 ): Promise<WorkspaceMount> {
-  await makeMountPoint(paths, host.idMap, workspace.path);
+  const { paths } = sandbox;
+  await makeMountPoint(paths, host.diskIds, workspace.path);
   const layers = {
     upper: join(paths.workspace, 'upper'),
     work: join(paths.workspace, 'work'),
@@ -52,20 +54,21 @@ export async function prepareWorkspace(
   };
   for (const directory of [paths.workspace, ...Object.values(layers)])
     await mkdir(directory, { mode: 0o700 });
-  const { uid, gid, hostUid, hostGid } = host.idMap;
+  const { uid, gid, hostUid, hostGid } = host.diskIds;
   for (const directory of [layers.upper, layers.work]) await chown(directory, hostUid + uid, hostGid + gid);
   await chmod(layers.upper, folder.stats.mode & 0o7777);
   for (const name of [FOLDER, MASK, MERGED]) await mkdir(join(paths.bundle, name));
   const masked = await makeMask(host, folder, layers.mask, await hiding, signal);
   const { ctimeNs } = await lstat(layers.upper, { bigint: true });
-  const request = { host, paths, workspace, folder, layers, masked };
+  const request = { ...sandbox, workspace, folder, layers, masked };
   const mounted = host.mounts === 'by-root' ? mountByRoot(request) : mountByRuntime(request);
   return { ...mounted, record: { ...workspace, mountedNs: String(ctimeNs) } };
 }
 
 interface MountRequest {
-  host: Host;
   paths: SandboxPaths;
+  mapped: MappedDirectories;
+  sandboxIds: IdMap;
   workspace: WorkspaceRecord;
   folder: HostDirectory;
   layers: { upper: string; work: string; mask: string };
@@ -75,15 +78,16 @@ interface MountRequest {
 
 type Mounted = Omit<WorkspaceMount, 'record'>;
 
-function mountByRoot({ host, paths, workspace, folder, layers, masked }: MountRequest): Mounted {
+function mountByRoot(request: MountRequest): Mounted {
+  const { paths, mapped, sandboxIds, workspace, folder, layers, masked } = request;
   const { mode, path: destination } = workspace;
-  const options = folderOptions(host.idMap, folder, mode === 'live');
+  const options = folderOptions(sandboxIds, folder, mode === 'live');
   if (masked) options.push('--workspace-mask', layers.mask, MASK);
   const lower = masked ? `${MASK}:${FOLDER}` : FOLDER;
   if (mode === 'copy-on-write') {
     // With redirect_dir, applying a renamed directory would take away the layer that the sandbox still needs.
-    const rest = `upperdir=${layers.upper},workdir=${layers.work},redirect_dir=off`;
-    options.push('--overlay', MERGED, `lowerdir=${lower},${rest}`);
+    const own = `upperdir=${mapped.inBundle(layers.upper)},workdir=${mapped.inBundle(layers.work)}`;
+    options.push('--overlay', MERGED, `lowerdir=${lower},${own},redirect_dir=off`);
   } else if (masked) {
     options.push('--overlay', MERGED, `lowerdir=${lower}`);
   }
@@ -130,10 +134,10 @@ function escapeOption(path: string): string {
  * host's file system, so that with subordinate ids its files would not belong to the sandbox's user.
  */
 export async function whyNotMounted(
-  { mounts, idMap, canMapIds }: Host,
+  { mounts, diskIds, canMapIds }: Host,
   folder: HostDirectory,
 ): Promise<string | null> {
-  if (mounts !== 'by-root' && idMap.kind !== 'single') return 'the server does not run as root';
+  if (mounts !== 'by-root' && diskIds.kind !== 'single') return 'the server does not run as root';
   const fileSystem = await unfitFileSystem(folder);
   if (fileSystem !== null) return `it is on ${fileSystem}`;
   if (mounts !== 'by-root' || (await canMapIds(folder))) return null;
@@ -141,7 +145,7 @@ export async function whyNotMounted(
 }
 
 /** In the sandbox's own layer, with owners as in a new sandbox. */
-async function makeMountPoint(paths: SandboxPaths, idMap: IdMap, path: string): Promise<void> {
+async function makeMountPoint(paths: SandboxPaths, diskIds: IdMap, path: string): Promise<void> {
   const [top, ...names] = path.split('/').filter((name) => name !== '');
   let place = join(paths.upper, top ?? '');
   for (const name of names) {
@@ -153,16 +157,16 @@ async function makeMountPoint(paths: SandboxPaths, idMap: IdMap, path: string): 
       throw error;
     }
     await chmod(place, 0o755);
-    await chown(place, idMap.hostUid + idMap.uid, idMap.hostGid + idMap.gid);
+    await chown(place, diskIds.hostUid + diskIds.uid, diskIds.hostGid + diskIds.gid);
   }
 }
 
 /** @param writable maps the owner alone, so that the sandbox's root cannot create files of the host's root */
-function folderOptions(idMap: IdMap, { stats }: HostDirectory, writable: boolean): string[] {
+function folderOptions(sandboxIds: IdMap, { stats }: HostDirectory, writable: boolean): string[] {
   const mapOf = writable ? singleMap : swappedMap;
-  const uids = mapOf(stats.uid, idMap.uid, idMap.hostUid);
-  const gids = mapOf(stats.gid, idMap.gid, idMap.hostGid);
-  return ['--workspace', uids, gids, String(idMap.hostUid), FOLDER, writable ? 'rw' : 'ro'];
+  const uids = mapOf(stats.uid, sandboxIds.uid, sandboxIds.hostUid);
+  const gids = mapOf(stats.gid, sandboxIds.gid, sandboxIds.hostGid);
+  return ['--workspace', uids, gids, String(sandboxIds.hostUid), FOLDER, writable ? 'rw' : 'ro'];
 }
 
 function singleMap(owner: number, user: number, base: number): string {

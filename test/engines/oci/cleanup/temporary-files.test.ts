@@ -12,7 +12,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(root, { recursive: true }));
 
-const idMap: IdMap = {
+const diskIds: IdMap = {
   kind: 'root',
   uidMappings: [],
   gidMappings: [],
@@ -21,7 +21,7 @@ const idMap: IdMap = {
   uid: 0,
   gid: 0,
 };
-const host = { agent: '/nowhere', idMap };
+const host = { agent: '/nowhere', diskIds };
 const DEAD = `.${process.pid}-0-0123456789ab.tmp`;
 
 it('removes files and trees of dead processes, and nothing else', async () => {

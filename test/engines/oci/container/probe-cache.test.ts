@@ -39,10 +39,11 @@ function hostIn(stateDir: string, altered: Partial<ProbedHost> = {}): ProbedHost
   mkdirSync(path, { recursive: true });
   return {
     layout: new StateLayout(path),
-    idMap: { kind: 'root' },
+    diskIds: { kind: 'root' },
     cgroupLayout: 'v2',
     agent: join(path, 'bin/agent-0123'),
     mounts: 'by-root',
+    canSeparateIds: true,
     alterBundle: null,
     ...altered,
   };
@@ -69,8 +70,9 @@ describe('the result of a probe', () => {
   it.each<[string, Partial<ProbedHost>]>([
     ['another agent', { agent: '/elsewhere/bin/agent-4567' }],
     ['other mounts', { mounts: 'by-runtime' }],
+    ['one range of ids for all', { canSeparateIds: false }],
     ['other cgroups', { cgroupLayout: 'hybrid' }],
-    ['other ids', { idMap: { kind: 'single' } }],
+    ['other ids', { diskIds: { kind: 'single' } }],
     ['an altered bundle', { alterBundle: (config) => config }],
   ])('does not hold for %s', async (_, altered) => {
     await writeProbe(await placesOf(hostIn('one')), runtime, true);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { freeRangeBase } from '../../../../src/engines/oci/host/id-map.ts';
+import { chooseSandboxRange, freeRangeBase } from '../../../../src/engines/oci/host/id-map.ts';
 
 const SIZE = 65_536;
 const paths = ['/var/lib/sandbox-mcp', '/home/anna/.local/state/sandbox-mcp', '/tmp/s', '/tmp/t'];
@@ -41,5 +41,18 @@ describe("the ids of a root server's sandboxes", () => {
     expect(() => freeRangeBase(path, [{ owner: 'someone', start: 0, count: 2 ** 32 }])).toThrow(
       'no free id range',
     );
+  });
+});
+
+describe('the ids of one sandbox', () => {
+  it('are those of no other sandbox and of no file', async () => {
+    const taken: number[] = [];
+    for (let count = 0; count < 20; count++) {
+      const base = await chooseSandboxRange('sbx_222222222222', taken);
+      expect(taken).not.toContain(base);
+      taken.push(base ?? 0);
+    }
+    const all = Array.from({ length: 4_096 }, (_, index) => 1_879_048_192 + index * SIZE);
+    expect(await chooseSandboxRange('sbx_222222222222', all)).toBeNull();
   });
 });

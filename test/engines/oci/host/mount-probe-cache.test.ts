@@ -19,9 +19,10 @@ function cacheOf(altered: Partial<ProbedMounts> = {}, directory: string | null =
   return new MountProbeCache(
     {
       stateDir,
-      systemDirectories: ['/usr'],
+      directories: ['/usr'],
       agent: join(stateDir, 'bin/agent-0123'),
-      idMap: { uidMappings: [{ containerID: 0, hostID: 100_000, size: 65_536 }] },
+      diskIds: { uidMappings: [{ containerID: 0, hostID: 100_000, size: 65_536 }] },
+      separateIds: true,
       ...altered,
     },
     directory,
@@ -40,10 +41,11 @@ describe('that root’s mounts work', () => {
 
   it.each<[string, Partial<ProbedMounts>]>([
     ['another file system', { stateDir: '/proc' }],
-    ['other system directories', { systemDirectories: ['/usr', '/lib32'] }],
-    ['a system directory of another file system', { systemDirectories: ['/proc'] }],
+    ['other system directories', { directories: ['/usr', '/lib32'] }],
+    ['a system directory of another file system', { directories: ['/proc'] }],
     ['another agent', { agent: '/elsewhere/bin/agent-4567' }],
-    ['another number of ids', { idMap: { uidMappings: [{ containerID: 0, hostID: 0, size: 1 }] } }],
+    ['sandboxes with the ids of the disk', { separateIds: false }],
+    ['another number of ids', { diskIds: { uidMappings: [{ containerID: 0, hostID: 0, size: 1 }] } }],
   ])('does not hold for %s', async (_, altered) => {
     await cacheOf().add();
     expect(cacheOf(altered).has()).toBe(false);

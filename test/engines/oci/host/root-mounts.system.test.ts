@@ -71,10 +71,10 @@ describe('a sandbox created by root', needs('root', process.getuid?.() === 0), (
     try {
       await chmod(stateDir, 0o711);
       const host = await prepareHost(stateDir, AGENT_PATH);
-      const { layout, agent, idMap, system } = host;
+      const { layout, agent, diskIds, system } = host;
       expect(host.mounts).toBe('by-root');
-      expect(await probeMounts(layout, agent, idMap, [...system.directories, 'no-such-directory'])).toBe(
-        'by-runtime',
+      expect(await probeMounts(layout, agent, diskIds, [...system.directories, 'no-such-directory'])).toEqual(
+        { mounts: 'by-runtime', canSeparateIds: false },
       );
       expect(await readdir(layout.trash)).toEqual([]);
       const probed = await probeRuntimes({ ...host, mounts: 'by-runtime' }, 'auto', timeoutSignal());

@@ -73,9 +73,9 @@ describe('a copy of a running sandbox that did not end well', () => {
   it('does not keep the sandbox from the next snapshot if its files cannot be removed', async () => {
     const record = await beingCopied(currentProcess());
     const ids = { uidMappings: [], gidMappings: [], hostUid: 0, hostGid: 0, uid: 0, gid: 0 };
-    const idMap: IdMap = { kind: 'single', ...ids };
+    const diskIds: IdMap = { kind: 'single', ...ids };
     // An agent that does not exist removes nothing.
-    const host = { agent: join(root, 'missing'), idMap, layout };
+    const host = { agent: join(root, 'missing'), diskIds, layout };
     await endCopy(host, createLogger('warn', log), { ...record, snapshot: SNAPSHOT });
     expect(await readRecord(layout, SANDBOX_ID)).toMatchObject({ snapshot: null, worker: null });
     expect(log.lines.join()).toContain('cannot remove what a failed copy has left');

@@ -4,42 +4,12 @@ import type { SandboxRecord } from '../../../../src/engines/oci/state/sandbox-re
 import { SandboxStock, type StockMaker } from '../../../../src/engines/oci/stock/sandbox-stock.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
 import { FakeClock, LogLines } from '../../../registry/support/registry.ts';
+import { exampleRecord } from '../support/example-record.ts';
 
 const IDLE_MS = 500;
 
 function stocked(sandboxId: string, vcpus: number, createdAt: number): SandboxRecord {
-  return {
-    format: 1,
-    sandboxId,
-    status: 'pending',
-    statusReason: null,
-    stopCause: null,
-    runtime: '.stock',
-    vcpus,
-    memoryMb: 2_048,
-    diskMb: null,
-    createdAt,
-    timeoutMs: 0,
-    expiresAt: 0,
-    endedAt: null,
-    ports: [],
-    env: {},
-    interactive: false,
-    networkPolicy: { mode: 'deny-all' },
-    worker: null,
-    init: null,
-    cgroups: [],
-    enforced: { memory: false, cpu: false, pids: false },
-    etcTemplate: '',
-    image: null,
-    shell: '/bin/bash',
-    caBundle: null,
-    sourceSnapshotId: null,
-    baseLayers: { layers: [], owners: {} },
-    workspace: null,
-    volumes: [],
-    snapshot: null,
-  };
+  return { ...exampleRecord(sandboxId), runtime: '.stock', vcpus, createdAt };
 }
 
 /** A stock whose sandboxes exist only here. */

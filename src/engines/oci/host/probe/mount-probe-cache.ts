@@ -16,10 +16,13 @@ import { rightsOfProcess, runtimeDirectory } from './until-restart.ts';
 /** What the result depends on. */
 export interface ProbedMounts {
   readonly stateDir: string;
-  readonly systemDirectories: readonly string[];
+  /** Of the host: what is mounted besides the state directory. */
+  readonly directories: readonly string[];
   /** The executable, whose name has its digest. */
   readonly agent: string;
-  readonly idMap: Pick<IdMap, 'uidMappings'>;
+  readonly diskIds: Pick<IdMap, 'uidMappings'>;
+  /** Whether the sandboxes' ids differ from those on disk. */
+  readonly separateIds: boolean;
 }
 
 /** The file that says that these mounts work. Its name is their digest, so the content is for people alone. */
@@ -30,11 +33,12 @@ export class MountProbeCache {
   constructor(probed: ProbedMounts, directory: string | null = runtimeDirectory()) {
     const fileSystems = [
       fileSystemOf(probed.stateDir),
-      ...probed.systemDirectories.map((path) => `${path}:${fileSystemOf(path)}`),
+      ...probed.directories.map((path) => `${path}:${fileSystemOf(path)}`),
     ];
-    const [ids] = probed.idMap.uidMappings;
+    const [ids] = probed.diskIds.uidMappings;
     this.#key = [
       ...[currentProcess().bootId, release(), basename(probed.agent), ids?.size, rightsOfProcess()],
+      probed.separateIds ? 'separate ids' : 'one range',
       ...fileSystems,
     ].join('|');
     const name = createHash('sha256').update(this.#key).digest('hex').slice(0, 32);

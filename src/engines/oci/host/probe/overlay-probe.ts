@@ -20,42 +20,68 @@ export const RUNTIME_MOUNT_LIMITATIONS = [
   'rename(2) of a directory from the system or a snapshot fails with EXDEV; mv copies it instead.',
 ];
 
+/** What root can mount here; see `Host`. */
+export interface MountAbilities {
+  mounts: MountsBy;
+  canSeparateIds: boolean;
+}
+
+/** What a root server's sandboxes lack without ids of their own, for people and models. */
+export const SHARED_IDS =
+  'Sandboxes share their user ids on the host, and so what the kernel counts by user: the file system of the state directory cannot map them.';
+
 /** Tries root's mounts on the state directory's file system, unless they have worked since the machine started. */
 export async function probeMounts(
   layout: StateLayout,
   agent: string,
-  idMap: IdMap,
+  diskIds: IdMap,
   systemDirectories: string[],
-): Promise<MountsBy> {
-  if (idMap.kind !== 'root') return 'by-runtime';
-  const directories = systemDirectories.map((name) => `/${name}`);
-  const cache = new MountProbeCache({
-    stateDir: layout.stateDir,
-    systemDirectories: directories,
-    agent,
-    idMap,
-  });
-  if (cache.has()) return 'by-root';
-  if (!(await canMount(layout, agent, idMap, directories))) return 'by-runtime';
-  await cache.add();
-  return 'by-root';
+): Promise<MountAbilities> {
+  if (diskIds.kind !== 'root') return { mounts: 'by-runtime', canSeparateIds: false };
+  const system = systemDirectories.map((name) => `/${name}`);
+  for (const separateIds of [true, false]) {
+    const directories = separateIds ? [...system, ...(await otherFileSystems(layout))] : system;
+    const { stateDir } = layout;
+    const cache = new MountProbeCache({ stateDir, directories, agent, diskIds, separateIds });
+    if (!cache.has()) {
+      if (!(await canMount(layout, agent, diskIds, directories, separateIds))) continue;
+      await cache.add();
+    }
+    return { mounts: 'by-root', canSeparateIds: separateIds };
+  }
+  return { mounts: 'by-runtime', canSeparateIds: false };
+}
+
+/** The directories of the state directory that sandboxes mount and that are on another file system. */
+async function otherFileSystems(layout: StateLayout): Promise<string[]> {
+  const { dev } = await stat(layout.stateDir);
+  const { sandboxes, snapshots, etcTemplates, images, volumes } = layout;
+  const found: string[] = [];
+  for (const directory of [sandboxes, snapshots, etcTemplates, images, volumes]) {
+    const there = await stat(directory).catch(() => null);
+    if (there !== null && there.dev !== dev) found.push(directory);
+  }
+  return found;
 }
 
 /** Tries root's mounts, with these directories of the host as lower layers. */
 async function canMount(
   layout: StateLayout,
   agent: string,
-  idMap: IdMap,
+  diskIds: IdMap,
   directories: readonly string[],
+  separateIds: boolean,
 ): Promise<boolean> {
-  const [ids] = idMap.uidMappings;
-  if (idMap.kind !== 'root' || ids === undefined) return false;
+  const [ids] = diskIds.uidMappings;
+  if (diskIds.kind !== 'root' || ids === undefined) return false;
   const scratch = temporaryName(join(layout.trash, 'probe'));
   await mkdir(scratch);
   // The sandbox's root must traverse it.
   await chmod(scratch, 0o711);
   try {
-    const args = ['probe-mounts', scratch, String(ids.hostID), String(ids.size), ...directories];
+    // Any other range shows whether it works.
+    const base = separateIds ? ids.hostID + ids.size : ids.hostID;
+    const args = ['probe-mounts', scratch, ...[base, ids.size, ids.hostID].map(String), ...directories];
     const { exitCode } = await runHostProgram(agent, args);
     return exitCode === 0;
   } finally {
@@ -69,7 +95,7 @@ export type CanMapIds = (folder: HostDirectory) => Promise<boolean>;
 /**
  * Tries each file system until it works. That of the state directory is known: `probeMounts` has tried it.
  */
-export async function probeIdMaps(layout: StateLayout, agent: string, idMap: IdMap): Promise<CanMapIds> {
+export async function probeIdMaps(layout: StateLayout, agent: string, diskIds: IdMap): Promise<CanMapIds> {
   const { dev } = await stat(layout.stateDir);
   const tried = new Map<string, Promise<boolean>>();
   return async (folder) => {
@@ -79,7 +105,7 @@ export async function probeIdMaps(layout: StateLayout, agent: string, idMap: IdM
     const known = tried.get(fileSystem);
     if (known !== undefined) return known;
     // By its path: no other mount namespace takes a descriptor of this one.
-    const trying = canMount(layout, agent, idMap, [folder.path]);
+    const trying = canMount(layout, agent, diskIds, [folder.path], false);
     tried.set(fileSystem, trying);
     try {
       const can = await trying;

@@ -43,11 +43,13 @@ export const ALICE: HostFacts = {
 
 export const ran: TrialOutcome = {
   mounts: 'by-root',
+  separateIds: true,
   kind: 'tried',
   trials: [{ name: 'crun', version: '1.8', cgroups: 'cgroupfs', egress: true, error: null }],
 };
 export const failed: TrialOutcome = {
   mounts: 'by-root',
+  separateIds: true,
   kind: 'tried',
   trials: [
     {
@@ -59,7 +61,12 @@ export const failed: TrialOutcome = {
     },
   ],
 };
-export const nothingInstalled: TrialOutcome = { kind: 'tried', trials: [], mounts: 'by-root' };
+export const nothingInstalled: TrialOutcome = {
+  kind: 'tried',
+  trials: [],
+  mounts: 'by-root',
+  separateIds: true,
+};
 export const notTried: TrialOutcome = { kind: 'not_tried', reason: 'the agent is not built' };
 
 export function without(facts: HostFacts, ...names: string[]): HostFacts {
