@@ -241,6 +241,22 @@ function cgroups(who: HostFacts, facts: Partial<HostFacts['cgroups']>): HostFact
   return { ...who, cgroups: { ...who.cgroups, ...facts } };
 }
 
+describe('ids of their own for sandboxes', () => {
+  const warning = /^warning: Sandboxes share their user ids on the host.*\nOverlays do not work here/;
+
+  it('are missed where root can mount but not map what is on disk', () => {
+    const diagnosis = evaluate(ROOT, 'auto', { ...ran, separateIds: false });
+    expect(diagnosis.works).toBe(true);
+    expect(problemsOf(diagnosis)).toEqual([expect.stringMatching(warning)]);
+  });
+
+  it('are not expected of an ordinary user', () => {
+    expect(problemsOf(evaluate(ALICE, 'auto', { ...ran, mounts: 'by-runtime', separateIds: false }))).toEqual(
+      [],
+    );
+  });
+});
+
 describe('the host’s /dev/null', () => {
   const taken = { ...ROOT, nullOwner: 1_879_048_192 };
 

@@ -2,8 +2,9 @@
  * What root gives a sandbox beyond what an ordinary user can: system directories of its own, renames of
  * directories.
  */
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -11,6 +12,8 @@ import type { Sandbox } from '../../../../src/engines/engine.ts';
 import { probeRuntimes } from '../../../../src/engines/oci/container/runtime-probe.ts';
 import { prepareHost } from '../../../../src/engines/oci/host/host.ts';
 import { probeMounts } from '../../../../src/engines/oci/host/probe/overlay-probe.ts';
+import { createOciEngine } from '../../../../src/engines/oci/index.ts';
+import { createLogger } from '../../../../src/shared/log.ts';
 import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { run } from '../../../conformance/support/run.ts';
 import { needs } from '../../../support/needs.ts';
@@ -80,6 +83,29 @@ describe('a sandbox created by root', needs('root', process.getuid?.() === 0), (
       const probed = await probeRuntimes({ ...host, mounts: 'by-runtime' }, 'auto', timeoutSignal());
       expect(probed.chosen).not.toBeNull();
     } finally {
+      await rm(stateDir, { recursive: true, force: true });
+    }
+  });
+
+  it('has the ids of its files where a part of the state directory cannot be mapped', async () => {
+    const stateDir = await mkdtemp(join(tmpdir(), 'sandbox-mcp-mounts-'));
+    const volumes = join(stateDir, 'volumes');
+    await mkdir(volumes);
+    try {
+      await chmod(stateDir, 0o711);
+      expect((await prepareHost(stateDir, AGENT_PATH)).canSeparateIds).toBe(true);
+      execFileSync('mount', ['-t', 'ramfs', 'ramfs', volumes]);
+      const host = await prepareHost(stateDir, AGENT_PATH);
+      expect(host).toMatchObject({ mounts: 'by-root', canSeparateIds: false });
+      const probed = await probeRuntimes(host, 'auto', timeoutSignal());
+      expect(probed.chosen).not.toBeNull();
+      const engine = createOciEngine({
+        ...{ stateDir, ociRuntime: 'auto', agentPath: AGENT_PATH, log: createLogger('silent') },
+      });
+      expect((await engine.limits(timeoutSignal())).notEnforced.join(' ')).toContain('share their user ids');
+      await engine.close();
+    } finally {
+      spawnSync('umount', [volumes]);
       await rm(stateDir, { recursive: true, force: true });
     }
   });

@@ -41,7 +41,7 @@ export const ALICE: HostFacts = {
   cgroups: { layout: 'v2', writable: false, delegated: ['cpu', 'memory', 'pids'] },
 };
 
-export const ran: TrialOutcome = {
+export const ran: Extract<TrialOutcome, { kind: 'tried' }> = {
   mounts: 'by-root',
   separateIds: true,
   kind: 'tried',
