@@ -2,7 +2,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { SandboxError } from '../../../shared/errors.ts';
 import { isProcessAlive, type ProcessIdentity } from '../../../shared/process-identity.ts';
-import { cgroupPath, cgroupsAreEmpty, findCgroups, killCgroup, removeCgroups } from '../host/cgroups.ts';
+import {
+  cgroupPath,
+  cgroupsAreEmpty,
+  findCgroups,
+  killCgroup,
+  removeCgroups,
+  thaw,
+} from '../host/cgroups.ts';
 import type { Host } from '../host/host.ts';
 
 /** Only a process that is stuck in the kernel takes so long. */
@@ -20,6 +27,8 @@ async function killProcesses(init: ProcessIdentity | null, cgroups: string[]): P
     const empty = await cgroupsAreEmpty(cgroups);
     if (!alive && empty) return;
     if (!empty) for (const directory of cgroups) await killCgroup(directory);
+    // Under cgroups v1 a frozen process does not even end by SIGKILL: a server may have died while it copied.
+    if (!empty) await thaw(cgroups);
     if (performance.now() > deadline) {
       throw new SandboxError('server', 'The sandbox did not end within 30 s of SIGKILL.', {
         hint: 'A process is stuck in the kernel; call sandbox_stop again later.',
